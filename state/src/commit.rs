@@ -1,0 +1,69 @@
+//! What moves together: the content of one commit.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Advance, Cursor, Entry, Epoch, Fingerprint, Quarantined, UnixMs};
+
+/// Everything that one ack makes true. A store writes all of it or nothing.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// The tenant whose run this is.
+    pub tenant: String,
+    /// The epoch the run was given by `claim`.
+    pub epoch: Epoch,
+    /// The committer's wall clock: the arrival time of the seen ids.
+    pub at: UnixMs,
+    /// At most one step a stream.
+    pub steps: Vec<Step>,
+    /// Shared records; each is stored where it supersedes what is there.
+    pub directory: Vec<Entry>,
+    /// What was set aside between the cursors of the steps.
+    pub quarantined: Vec<Quarantined>,
+    /// Names of the upload notes that this commit settles; they are removed.
+    pub settled: Vec<String>,
+}
+
+/// The step of one stream.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The stream's name.
+    pub stream: String,
+    /// From the stored cursor to the next one.
+    pub advance: Advance,
+    /// What the new cursor was issued by and under.
+    pub source: SourceInfo,
+    /// The newest event time in the step, if it held any event.
+    pub newest_event: Option<UnixMs>,
+    /// The ids of the step's events, one list a page.
+    pub seen: Vec<Vec<Fingerprint>>,
+    /// A rewind lies inside the step (its end may be a token again).
+    pub rewound: bool,
+    /// The last page of the step said that nothing more was waiting.
+    pub caught_up: bool,
+}
+
+impl Step {
+    /// How many events the step holds, duplicates left out.
+    pub fn events(&self) -> u64 {
+        self.seen.iter().map(|page| page.len() as u64).sum()
+    }
+
+    /// Whether the step ends in a rewind that is still to be read.
+    pub fn ends_in_rewind(&self) -> bool {
+        matches!(self.advance.to(), Cursor::Since(_))
+    }
+}
+
+/// What a cursor was issued by and under. A cursor is only ever used under the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceInfo {
+    /// The account's uuid as introspection gave it.
+    #[serde(default)]
+    pub account: Option<String>,
+    /// The version in the endpoint's path, such as `v2`.
+    #[serde(default)]
+    pub api_version: String,
+    /// The page size the cursor carries.
+    #[serde(default)]
+    pub page_size: u32,
+}

@@ -1,0 +1,74 @@
+//! Places in a stream, and the steps between them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::UnixMs;
+
+/// A place in a stream, in the source's own words.
+///
+/// Only the source that issued a token may look inside it. Cursors have no
+/// order: "further along" is known from the chain of [`Advance`]s alone.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cursor {
+    /// Everything from this instant on: the first read of a stream, and a rewind.
+    Since(UnixMs),
+    /// The opaque token that came with a page.
+    Token(String),
+}
+
+impl fmt::Debug for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cursor::Since(at) => write!(f, "since {at}"),
+            Cursor::Token(token) => write!(f, "token {token}"),
+        }
+    }
+}
+
+/// The step a checkpoint takes once everything between `from` and `to` is safe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advance {
+    from: Cursor,
+    to: Cursor,
+}
+
+impl Advance {
+    /// Makes the step from one cursor to the next.
+    pub fn new(from: Cursor, to: Cursor) -> Advance {
+        Advance { from, to }
+    }
+
+    /// Joins the step that follows onto this one.
+    ///
+    /// # Errors
+    ///
+    /// [`NotJoined`] if `next` does not start where this step ends: the gap
+    /// would be a page that nobody uploaded.
+    pub fn then(self, next: Advance) -> Result<Advance, NotJoined> {
+        if self.to != next.from {
+            return Err(NotJoined { end: self.to, start: next.from });
+        }
+        Ok(Advance { from: self.from, to: next.to })
+    }
+
+    /// Where the step starts: has to equal the stored cursor when it is committed.
+    pub fn from(&self) -> &Cursor {
+        &self.from
+    }
+
+    /// Where the step ends: the stored cursor after the commit.
+    pub fn to(&self) -> &Cursor {
+        &self.to
+    }
+}
+
+/// Two steps that do not meet.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the next step starts at {start:?}, this one ends at {end:?}")]
+pub struct NotJoined {
+    end: Cursor,
+    start: Cursor,
+}

@@ -1,0 +1,162 @@
+//! The one thread that writes: group commit.
+//!
+//! It takes whatever requests are waiting, decides them in order, writes the
+//! accepted ones in one sled transaction, makes that durable, and only then
+//! answers. While one group waits for the disk the next one gathers.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    decide,
+    failure::{Failure, Poison},
+    fsync::Durability,
+    overlay::Overlay,
+    prune::Pruning,
+    trees::{Tree, Trees},
+    values::COMMITS_KEY,
+};
+use crate::{Checkpoint, Claim, Commit, Cursor, Epoch, StoreError, UnixMs, UploadNote};
+
+/// Requests in one group at most.
+pub(super) const GROUP: usize = 256;
+
+/// A group takes no more requests once it holds this many bytes: the memory a
+/// group needs stays bounded, whatever the commits hold.
+const GROUP_BYTES: usize = 8 << 20;
+
+/// Where an answer goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// A request to the committer.
+pub(super) enum Write {
+    Claim { tenant: String, first: Vec<(String, Cursor)>, at: UnixMs, reply: Reply<Claim> },
+    Commit { commit: Box<Commit>, reply: Reply<()> },
+    Renew { tenant: String, epoch: Epoch, until: UnixMs, reply: Reply<()> },
+    Rewind { tenant: String, stream: String, to: Cursor, reply: Reply<Checkpoint> },
+    NoteUpload { tenant: String, epoch: Epoch, note: UploadNote, reply: Reply<()> },
+}
+
+impl Write {
+    fn bytes(&self) -> usize {
+        let Write::Commit { commit, .. } = self else { return 0 };
+        let seen: u64 = commit.steps.iter().map(|step| 16 * step.events()).sum();
+        let directory: usize = commit.directory.iter().map(|entry| entry.record.len()).sum();
+        let quarantined: usize = commit.quarantined.iter().map(|entry| entry.body.len()).sum();
+        seen as usize + directory + quarantined
+    }
+}
+
+/// An answer that waits until the group is durable, or has failed.
+type Held = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+fn hold<T: Send + 'static>(reply: Reply<T>, decided: Result<T, StoreError>) -> Held {
+    // The asker may have given up; the effect stands all the same.
+    Box::new(move |durable| drop(reply.send(durable.and(decided))))
+}
+
+/// The state of the thread.
+pub(super) struct Committer {
+    pub(super) trees: Trees,
+    pub(super) durability: Durability,
+    pub(super) poison: Poison,
+    /// Taken while a transaction is applied, so that no read sees half of one.
+    pub(super) applying: Arc<RwLock<()>>,
+    pub(super) pruning: Pruning,
+    /// The number of the last commit.
+    pub(super) commits: u64,
+}
+
+impl Committer {
+    /// Serves requests until every handle is gone.
+    pub(super) fn run(mut self, mut requests: mpsc::Receiver<Write>) {
+        while let Some(first) = requests.blocking_recv() {
+            let mut bytes = first.bytes();
+            let mut group = vec![first];
+            while group.len() < GROUP && bytes < GROUP_BYTES {
+                let Ok(next) = requests.try_recv() else { break };
+                bytes += next.bytes();
+                group.push(next);
+            }
+            // sled panics on some damage. Nothing is known about the disk then.
+            let served = catch_unwind(AssertUnwindSafe(|| self.serve(group)));
+            if served.is_err() {
+                self.poison.set(Failure::new("write the state", "the database panicked"));
+            }
+        }
+    }
+
+    fn serve(&mut self, group: Vec<Write>) {
+        let mut overlay = Overlay::over(&self.trees);
+        let answers: Vec<Held> =
+            group.into_iter().map(|request| decide_one(&mut overlay, &mut self.pruning, request)).collect();
+        let durable = self.poison.check().and_then(|()| {
+            if overlay.is_empty() {
+                return Ok(());
+            }
+            write(overlay, self.commits + 1, &self.applying, &self.durability).map_err(|failure| {
+                tracing::error!(error = %failure.error(), "the state can no longer be written");
+                let error = failure.error();
+                self.poison.set(failure);
+                error
+            })?;
+            self.commits += 1;
+            Ok(())
+        });
+        for answer in answers {
+            answer(durable.as_ref().map_or_else(|_| Err(self.poison.or_stopped()), |()| Ok(())));
+        }
+    }
+}
+
+fn write(
+    mut overlay: Overlay<'_>,
+    commits: u64,
+    applying: &RwLock<()>,
+    durability: &Durability,
+) -> Result<(), Failure> {
+    overlay.put_row(Tree::Meta, COMMITS_KEY.to_vec(), commits.to_be_bytes().as_slice().into());
+    overlay.accept();
+    {
+        let _applying = applying.write().unwrap_or_else(PoisonError::into_inner);
+        overlay.write().map_err(|error| Failure::new("write a commit to the state", error))?;
+    }
+    durability.make_durable(commits)
+}
+
+fn decide_one(overlay: &mut Overlay<'_>, pruning: &mut Pruning, request: Write) -> Held {
+    match request {
+        Write::Claim { tenant, first, at, reply } => {
+            hold(reply, draft(overlay, |draft| decide::claim(draft, &tenant, &first, at)))
+        }
+        Write::Commit { commit, reply } => {
+            let sweeps = draft(overlay, |draft| decide::commit(draft, pruning, &commit));
+            hold(reply, sweeps.map(|sweeps| sweeps.into_iter().for_each(|sweep| pruning.swept(sweep))))
+        }
+        Write::Renew { tenant, epoch, until, reply } => {
+            hold(reply, draft(overlay, |draft| decide::renew(draft, &tenant, epoch, until)))
+        }
+        Write::Rewind { tenant, stream, to, reply } => {
+            hold(reply, draft(overlay, |draft| decide::rewind(draft, &tenant, &stream, to)))
+        }
+        Write::NoteUpload { tenant, epoch, note, reply } => {
+            hold(reply, draft(overlay, |draft| decide::note_upload(draft, &tenant, epoch, &note)))
+        }
+    }
+}
+
+fn draft<T>(
+    overlay: &mut Overlay<'_>,
+    decide: impl FnOnce(&mut Overlay<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let decided = decide(overlay);
+    match decided {
+        Ok(_) => overlay.accept(),
+        Err(_) => overlay.discard(),
+    }
+    decided
+}

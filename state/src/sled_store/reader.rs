@@ -1,0 +1,139 @@
+//! The thread that reads.
+//!
+//! Reads have a thread of their own: `map` asks the directory for every page,
+//! and would otherwise wait for the fsync of whichever tenant is committing. A
+//! read may see a commit whose fsync is still under way. That is harmless: what
+//! is read lives in memory only, and if the fsync fails, that memory ends with
+//! the process.
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use tokio::sync::mpsc;
+
+use super::{
+    committer::Reply,
+    failure::Poison,
+    parts, rows,
+    trees::{Tree, Trees},
+    values,
+    values::StreamAt,
+};
+use crate::{Checkpoint, Entry, Fingerprint, Quarantined, StoreError};
+
+/// Every checkpoint, by tenant and stream.
+pub(super) type Checkpoints = BTreeMap<String, BTreeMap<String, Checkpoint>>;
+
+/// A request to the reader.
+pub(super) enum Read {
+    Seen { tenant: String, stream: String, at_least: Option<usize>, reply: Reply<Vec<Fingerprint>> },
+    Directory { tenant: String, keys: Vec<String>, reply: Reply<Vec<Option<Entry>>> },
+    Shard { tenant: String, shard: u8, reply: Reply<Vec<Entry>> },
+    Quarantined { tenant: String, limit: usize, reply: Reply<Vec<Quarantined>> },
+    QuarantineLen { tenant: String, reply: Reply<u64> },
+    Checkpoints { reply: Reply<Checkpoints> },
+}
+
+/// The state of the thread.
+pub(super) struct Reader {
+    pub(super) trees: Trees,
+    pub(super) poison: Poison,
+    pub(super) applying: Arc<RwLock<()>>,
+}
+
+impl Reader {
+    /// Serves requests until every handle is gone.
+    pub(super) fn run(self, mut requests: mpsc::Receiver<Read>) {
+        while let Some(request) = requests.blocking_recv() {
+            self.serve(request);
+        }
+    }
+
+    fn serve(&self, request: Read) {
+        // The asker may have given up: then nobody wants the answer.
+        match request {
+            Read::Seen { tenant, stream, at_least, reply } => {
+                drop(reply.send(self.read(|trees| seen(trees, &tenant, &stream, at_least))));
+            }
+            Read::Directory { tenant, keys, reply } => {
+                let one = |trees: &Trees, key: &String| values::directory(trees, &tenant, key);
+                drop(reply.send(self.read(|trees| keys.iter().map(|key| one(trees, key)).collect())));
+            }
+            Read::Shard { tenant, shard, reply } => {
+                drop(reply.send(self.read(|trees| directory_shard(trees, &tenant, shard))));
+            }
+            Read::Quarantined { tenant, limit, reply } => {
+                drop(reply.send(self.read(|trees| quarantined(trees, &tenant, limit))));
+            }
+            Read::QuarantineLen { tenant, reply } => {
+                drop(reply.send(self.read(|trees| quarantine_len(trees, &tenant))));
+            }
+            Read::Checkpoints { reply } => drop(reply.send(self.read(checkpoints))),
+        }
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Trees) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.poison.check()?;
+        let _whole = self.applying.read().unwrap_or_else(PoisonError::into_inner);
+        catch_unwind(AssertUnwindSafe(|| read(&self.trees))).unwrap_or_else(|_| {
+            Err(StoreError::Damaged { what: "the database panicked while it was read".to_owned() })
+        })
+    }
+}
+
+fn seen(
+    trees: &Trees,
+    tenant: &str,
+    stream: &str,
+    at_least: Option<usize>,
+) -> Result<Vec<Fingerprint>, StoreError> {
+    let mut ids = Vec::new();
+    if at_least == Some(0) {
+        return Ok(ids);
+    }
+    for row in trees.scan(Tree::Seen, &rows::stream(tenant, stream)).rev() {
+        let (key, bytes) = row?;
+        ids.extend(values::from_seen(&key, &bytes)?);
+        if at_least.is_some_and(|wanted| ids.len() >= wanted) && rows::is_first_of_page(&key) {
+            break;
+        }
+    }
+    Ok(ids)
+}
+
+fn directory_shard(trees: &Trees, tenant: &str, shard: u8) -> Result<Vec<Entry>, StoreError> {
+    let stored = parts::join(Tree::Directory, trees.scan(Tree::Directory, &rows::shard(tenant, shard)));
+    let entries = stored.map(|value| value.and_then(|(key, bytes)| values::from_entry(&key, &bytes)));
+    let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
+    // Cut names sort last among the rows.
+    entries.sort_by(|one, other| one.key.cmp(&other.key));
+    Ok(entries)
+}
+
+fn quarantined(trees: &Trees, tenant: &str, limit: usize) -> Result<Vec<Quarantined>, StoreError> {
+    let stored = parts::join(Tree::Quarantine, trees.scan(Tree::Quarantine, &rows::quarantine(tenant)));
+    let entry = |(key, bytes): (sled::IVec, Vec<u8>)| values::from_json(Tree::Quarantine, &key, &bytes);
+    stored.take(limit).map(|value| value.and_then(entry)).collect()
+}
+
+fn quarantine_len(trees: &Trees, tenant: &str) -> Result<u64, StoreError> {
+    let mut len = 0;
+    for row in trees.scan(Tree::Quarantine, &rows::quarantine_index(tenant)) {
+        row?;
+        len += 1;
+    }
+    Ok(len)
+}
+
+fn checkpoints(trees: &Trees) -> Result<Checkpoints, StoreError> {
+    let mut all = Checkpoints::new();
+    for value in parts::join(Tree::Checkpoints, trees.scan(Tree::Checkpoints, &[])) {
+        let (key, bytes) = value?;
+        let StreamAt { tenant, stream, checkpoint } = values::from_json(Tree::Checkpoints, &key, &bytes)?;
+        all.entry(tenant).or_default().insert(stream, checkpoint);
+    }
+    Ok(all)
+}

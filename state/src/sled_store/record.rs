@@ -1,0 +1,105 @@
+//! `commit.json`: the number of the last commit, kept outside the database.
+//!
+//! sled answers some damage by going back to an older state without a word.
+//! This file is how that is found out.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// What the file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    /// The format of everything in the directory.
+    pub(super) format: u32,
+    /// The number of the last commit.
+    pub(super) commits: u64,
+    crc32: u32,
+}
+
+impl Record {
+    pub(super) fn new(format: u32, commits: u64) -> Record {
+        Record { format, commits, crc32: checksum(format, commits) }
+    }
+}
+
+fn checksum(format: u32, commits: u64) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&format.to_be_bytes());
+    crc.update(&commits.to_be_bytes());
+    crc.finalize()
+}
+
+/// What was found in place of the file.
+#[derive(Debug)]
+pub(super) enum Found {
+    Record(Record),
+    Missing,
+    /// Why it cannot be read.
+    Damaged(String),
+}
+
+/// Where the record is.
+pub(super) struct RecordFile {
+    dir: PathBuf,
+}
+
+impl RecordFile {
+    pub(super) fn in_dir(dir: &Path) -> RecordFile {
+        RecordFile { dir: dir.to_owned() }
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.dir.join("commit.json")
+    }
+
+    pub(super) fn read(&self) -> Found {
+        let bytes = match fs::read(self.path()) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Missing,
+            Err(error) => return Found::Damaged(error.to_string()),
+        };
+        match serde_json::from_slice::<Record>(&bytes) {
+            Ok(record) if record.crc32 == checksum(record.format, record.commits) => Found::Record(record),
+            Ok(_) => Found::Damaged("its checksum is wrong".to_owned()),
+            Err(error) => Found::Damaged(error.to_string()),
+        }
+    }
+
+    /// Replaces the file; when it returns `Ok`, the new content survives power loss.
+    pub(super) fn write(&self, record: Record) -> io::Result<()> {
+        let new = self.dir.join("commit.json.new");
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        file.write_all(&serde_json::to_vec(&record)?)?;
+        file.sync_all()?;
+        fs::rename(&new, self.path())?;
+        File::open(&self.dir)?.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_comes_back_and_a_bent_one_is_found_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = RecordFile::in_dir(dir.path());
+        assert!(matches!(file.read(), Found::Missing));
+        file.write(Record::new(1, 41)).unwrap();
+        file.write(Record::new(1, 42)).unwrap();
+        assert!(matches!(file.read(), Found::Record(record) if record == Record::new(1, 42)));
+        let text = fs::read_to_string(file.path()).unwrap();
+        for bent in ["", "{", "[]", &text.replace("42", "43"), &text.replace("\"format\":1", "\"format\":2")]
+        {
+            fs::write(file.path(), bent).unwrap();
+            assert!(matches!(file.read(), Found::Damaged(_)), "{bent}");
+        }
+    }
+}

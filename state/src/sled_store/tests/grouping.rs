@@ -1,0 +1,55 @@
+//! Many committers, few fsyncs.
+
+use super::{claim, commit, ids, open, recorded};
+use crate::{Refused, Store, StoreError};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_committers_share_their_fsyncs() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let tenants: Vec<_> = (0..100).map(|tenant| format!("tenant {tenant}")).collect();
+    for tenant in &tenants {
+        claim(&store, tenant).await;
+    }
+    let before = recorded(dir.path());
+    let mut running = tokio::task::JoinSet::new();
+    for tenant in tenants.clone() {
+        let store = store.clone();
+        running.spawn(async move {
+            for number in 0..5 {
+                store
+                    .commit(commit(&tenant, crate::Epoch(1), number, 1, vec![ids(number, 10)]))
+                    .await
+                    .unwrap();
+            }
+        });
+    }
+    running.join_all().await;
+    // Every group is one fsync of the database and one record.
+    let groups = recorded(dir.path()) - before;
+    assert!(groups < 250, "500 commits took {groups} groups");
+    let all = store.checkpoints().await.unwrap();
+    assert!(tenants.iter().all(|tenant| all[tenant]["s"].commits == 5));
+}
+
+/// Requests that are on their way together see one another's effects in order,
+/// and a refused one among them harms no other.
+#[tokio::test]
+async fn a_refused_commit_leaves_the_rest_of_its_group_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let epoch = claim(&store, "acme").await;
+    let step = |number| store.commit(commit("acme", epoch, number, 1, vec![ids(number, 2)]));
+    // Chained, chained, refused, chained, refused, chained: all sent before the first answer.
+    let (a, b, c, d, e, f) = tokio::join!(step(0), step(1), step(1), step(2), step(7), step(3));
+    for made in [a, b, d, f] {
+        made.unwrap();
+    }
+    for refused in [c, e] {
+        assert!(matches!(refused, Err(StoreError::Refused(Refused::NotChained { .. }))), "{refused:?}");
+    }
+    let seen = store.seen("acme", "s", None).await.unwrap();
+    let mut expected: Vec<_> = (0..4).flat_map(|number| ids(number, 2)).collect();
+    expected.reverse();
+    assert_eq!(seen, expected);
+}

@@ -1,0 +1,188 @@
+//! The sled store against the store in memory: the same requests, the same answers.
+
+use proptest::prelude::*;
+
+use super::HOUR;
+use crate::{
+    Advance, Commit, Cursor, Entry, Epoch, Fingerprint, MemoryStore, Quarantined, SourceInfo, Step, Store,
+    UnixMs, UploadNote, Version,
+};
+
+const NAMES: [&str; 3] = ["a", "a\0", "b"];
+
+#[derive(Clone, Debug)]
+enum Request {
+    Claim(usize, Vec<usize>),
+    Commit { tenant: usize, late: bool, steps: Vec<(usize, bool, StepOf)>, more: u8 },
+    Renew(usize, bool),
+    Rewind(usize, usize),
+    Note(usize, u8),
+    Reopen,
+}
+
+#[derive(Clone, Debug)]
+struct StepOf {
+    to: u8,
+    newest: Option<u8>,
+    pages: Vec<u16>,
+    rewound: bool,
+    caught_up: bool,
+}
+
+fn requests() -> impl Strategy<Value = Vec<Request>> {
+    let name = 0..NAMES.len();
+    let step = (
+        any::<u8>(),
+        proptest::option::of(0..200_u8),
+        proptest::collection::vec(prop_oneof![Just(0), 1..5_u16, Just(800)], 0..4),
+        proptest::bool::weighted(0.1),
+        proptest::bool::weighted(0.4),
+    );
+    let step = step.prop_map(|(to, newest, pages, rewound, caught_up)| StepOf {
+        to,
+        newest,
+        pages,
+        rewound,
+        caught_up,
+    });
+    let steps = proptest::collection::vec((name.clone(), proptest::bool::weighted(0.1), step), 0..3);
+    let one = prop_oneof![
+        2 => (name.clone(), proptest::collection::vec(name.clone(), 0..3)).prop_map(|(tenant, streams)| Request::Claim(tenant, streams)),
+        12 => (name.clone(), proptest::bool::weighted(0.1), steps, any::<u8>())
+            .prop_map(|(tenant, late, steps, more)| Request::Commit { tenant, late, steps, more }),
+        1 => (name.clone(), any::<bool>()).prop_map(|(tenant, late)| Request::Renew(tenant, late)),
+        1 => (name.clone(), name.clone()).prop_map(|(tenant, stream)| Request::Rewind(tenant, stream)),
+        1 => (name, any::<u8>()).prop_map(|(tenant, note)| Request::Note(tenant, note)),
+        1 => Just(Request::Reopen),
+    ];
+    proptest::collection::vec(one, 1..40)
+}
+
+/// Does one request and tells what came of it. What it is about is taken from
+/// the store itself, so that most commits are legal.
+async fn ask(store: &impl Store, request: &Request, at: i64) -> String {
+    let now = UnixMs(at * HOUR);
+    let epoch_of = async |tenant: &str, late: bool| {
+        // Read without claiming: the refusal tells it.
+        let refused = store.renew(tenant, Epoch(u64::MAX), now).await;
+        let Err(crate::StoreError::Refused(crate::Refused::Fenced { stored, .. })) = refused else {
+            panic!("{refused:?}")
+        };
+        Epoch(stored.0.saturating_sub(u64::from(late)))
+    };
+    match request {
+        Request::Claim(tenant, streams) => {
+            let first: Vec<_> =
+                streams.iter().map(|stream| (NAMES[*stream].to_owned(), Cursor::Since(now))).collect();
+            format!("{:?}", store.claim(NAMES[*tenant], &first, now).await)
+        }
+        Request::Commit { tenant, late, steps, more } => {
+            let tenant = NAMES[*tenant];
+            let stands = store.checkpoints().await.unwrap().remove(tenant).unwrap_or_default();
+            let mut commit = Commit {
+                tenant: tenant.to_owned(),
+                epoch: epoch_of(tenant, *late).await,
+                at: now,
+                steps: Vec::new(),
+                directory: Vec::new(),
+                quarantined: Vec::new(),
+                settled: Vec::new(),
+            };
+            for (stream, bad, of) in steps {
+                let stream = NAMES[*stream];
+                if commit.steps.iter().any(|step| step.stream == stream) {
+                    continue;
+                }
+                let from = stands.get(stream).filter(|_| !bad).map(|stands| stands.cursor.clone());
+                let to = if of.to % 8 == 0 { Cursor::Since(now) } else { Cursor::Token(of.to.to_string()) };
+                let page = |(page, len): (usize, &u16)| {
+                    (0..*len).map(|id| Fingerprint::of(&format!("{at} {page} {id}"))).collect()
+                };
+                commit.steps.push(Step {
+                    stream: stream.to_owned(),
+                    advance: Advance::new(from.unwrap_or(Cursor::Token("?".to_owned())), to),
+                    source: SourceInfo::default(),
+                    newest_event: of.newest.map(|newest| UnixMs(i64::from(newest).min(at) * HOUR)),
+                    seen: of.pages.iter().enumerate().map(page).collect(),
+                    rewound: of.rewound,
+                    caught_up: of.caught_up,
+                });
+            }
+            for directory in 0..more % 4 {
+                commit.directory.push(Entry {
+                    key: format!("k{}", directory % 3),
+                    version: Version { rank: more % 3, at: UnixMs(i64::from(more / 16)) },
+                    record: "r".repeat(usize::from(*more) * 60),
+                });
+            }
+            if more % 5 == 0 {
+                commit.quarantined.push(Quarantined {
+                    stream: NAMES[usize::from(more % 3)].to_owned(),
+                    reason: at.to_string(),
+                    body: "b".repeat(usize::from(more % 3) * 7_000),
+                    at: UnixMs(i64::from(more / 8)),
+                });
+            }
+            commit.settled.extend((more % 7 == 0).then(|| (more % 4).to_string()));
+            format!("{:?}", store.commit(commit).await)
+        }
+        Request::Renew(tenant, late) => {
+            let tenant = NAMES[*tenant];
+            let epoch = epoch_of(tenant, *late).await;
+            format!("{:?}", store.renew(tenant, epoch, now).await)
+        }
+        Request::Rewind(tenant, stream) => {
+            format!("{:?}", store.rewind(NAMES[*tenant], NAMES[*stream], Cursor::Since(now), now).await)
+        }
+        Request::Note(tenant, note) => {
+            let tenant = NAMES[*tenant];
+            let epoch = epoch_of(tenant, false).await;
+            let note = UploadNote { name: (note % 4).to_string(), note: at.to_string() };
+            format!("{:?}", store.note_upload(tenant, epoch, note).await)
+        }
+        Request::Reopen => String::new(),
+    }
+}
+
+/// Everything that can be read.
+async fn content(store: &impl Store) -> String {
+    let mut content = format!("{:?}", store.checkpoints().await);
+    for tenant in NAMES {
+        for stream in NAMES {
+            for at_least in [None, Some(1), Some(900)] {
+                content += &format!("{:?}", store.seen(tenant, stream, at_least).await);
+            }
+        }
+        let keys = (0..3).map(|key| format!("k{key}")).collect();
+        content += &format!("{:?}", store.directory(tenant, keys).await);
+        content += &format!("{:?}", store.quarantined(tenant, 100).await);
+        content += &format!("{:?}", store.quarantine_len(tenant).await);
+        content += &format!("{:?}", store.claim(tenant, &[], UnixMs(0)).await);
+    }
+    content
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_sled_store_answers_what_the_memory_store_answers(requests in requests()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let dir = tempfile::tempdir().unwrap();
+            let memory = MemoryStore::default();
+            let mut sled = super::open(dir.path());
+            for (at, request) in (0..).zip(&requests) {
+                // The clock goes on by eight hours a request, so that the horizon matters.
+                let (one, other) = (ask(&memory, request, at * 8).await, ask(&sled, request, at * 8).await);
+                assert_eq!(one, other, "{request:?}");
+                if matches!(request, Request::Reopen) {
+                    drop(sled);
+                    sled = super::open(dir.path());
+                    assert_eq!(sled.rolled_back(), None);
+                }
+            }
+            assert_eq!(content(&memory).await, content(&sled).await);
+        });
+    }
+}

@@ -1,0 +1,97 @@
+//! What a process finds that comes after.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use super::{claim, commit, ids, open, recorded, token};
+use crate::{Entry, Quarantined, Store, UnixMs, UploadNote, Version};
+
+#[tokio::test]
+async fn everything_is_found_again_after_a_reopen() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let epoch = claim(&store, "acme").await;
+    let mut whole = commit("acme", epoch, 0, 1, vec![ids(1, 1000), ids(2, 3)]);
+    whole.directory = vec![Entry {
+        key: "user".to_owned(),
+        version: Version { rank: 2, at: UnixMs(-1) },
+        record: "r".repeat(20_000),
+    }];
+    whole.quarantined = vec![Quarantined {
+        stream: "s".to_owned(),
+        reason: "no uuid".to_owned(),
+        body: "b".repeat(20_000),
+        at: UnixMs(3),
+    }];
+    let note = UploadNote { name: "job".to_owned(), note: "{}".to_owned() };
+    store.note_upload("acme", epoch, note.clone()).await.unwrap();
+    store.commit(whole.clone()).await.unwrap();
+    let checkpoints = store.checkpoints().await.unwrap();
+    drop(store);
+
+    let store = open(dir.path());
+    assert_eq!(store.rolled_back(), None);
+    assert_eq!(store.checkpoints().await.unwrap(), checkpoints);
+    assert_eq!(store.seen("acme", "s", None).await.unwrap().len(), 1003);
+    let keys = vec!["user".to_owned()];
+    assert_eq!(store.directory("acme", keys).await.unwrap(), [Some(whole.directory.remove(0))]);
+    assert_eq!(store.quarantined("acme", 9).await.unwrap(), whole.quarantined);
+    let claim = store.claim("acme", &[("s".to_owned(), token(77))], UnixMs(9)).await.unwrap();
+    assert_eq!(claim.epoch.0, epoch.0 + 1);
+    assert_eq!(claim.checkpoints["s"].cursor, token(1));
+    assert_eq!(claim.unsettled, [note]);
+    assert_eq!(claim.active_until, Some(UnixMs(0)));
+}
+
+#[tokio::test]
+async fn the_number_of_commits_goes_on_after_a_reopen() {
+    let dir = tempfile::tempdir().unwrap();
+    for reopened in 0..20 {
+        let store = open(dir.path());
+        assert_eq!(store.rolled_back(), None);
+        assert_eq!(recorded(dir.path()), 2 * reopened);
+        let epoch = claim(&store, "acme").await;
+        store.commit(commit("acme", epoch, reopened, 1, vec![])).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_made_is_for_the_owner_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let inner = dir.path().join("deeper/state");
+    let check = || {
+        let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&inner), 0o700);
+        let mut files = 0;
+        for entry in fs::read_dir(&inner).unwrap() {
+            let path = entry.unwrap().path();
+            assert_eq!(mode(&path), if path.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
+            files += 1;
+        }
+        assert!(files >= 4);
+    };
+    for _ in 0..2 {
+        let store = open(&inner);
+        claim(&store, "acme").await;
+        check();
+    }
+    check();
+}
+
+#[tokio::test]
+async fn a_call_after_the_caller_gave_up_on_another_still_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let epoch = claim(&store, "acme").await;
+    {
+        let given_up = store.commit(commit("acme", epoch, 0, 1, vec![]));
+        tokio::pin!(given_up);
+        // Polled once, so that the request is on its way, then dropped.
+        tokio::select! {
+            biased;
+            _ = &mut given_up => {}
+            () = std::future::ready(()) => {}
+        }
+    }
+    store.commit(commit("acme", epoch, 1, 1, vec![])).await.unwrap();
+    assert_eq!(store.checkpoints().await.unwrap()["acme"]["s"].commits, 2);
+}

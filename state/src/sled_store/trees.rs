@@ -1,0 +1,115 @@
+//! The trees, and reading rows from them.
+
+use sled::IVec;
+
+use super::failure::Failure;
+use crate::StoreError;
+
+/// One of the trees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tree {
+    Claims,
+    Checkpoints,
+    Seen,
+    Directory,
+    Quarantine,
+    Uploads,
+    Meta,
+}
+
+impl Tree {
+    pub(super) const ALL: [Tree; 7] = [
+        Tree::Claims,
+        Tree::Checkpoints,
+        Tree::Seen,
+        Tree::Directory,
+        Tree::Quarantine,
+        Tree::Uploads,
+        Tree::Meta,
+    ];
+
+    /// The tree's name on disk.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Tree::Claims => "claims",
+            Tree::Checkpoints => "checkpoints",
+            Tree::Seen => "seen",
+            Tree::Directory => "directory",
+            Tree::Quarantine => "quarantine",
+            Tree::Uploads => "uploads",
+            Tree::Meta => "meta",
+        }
+    }
+
+    /// The error for a row that cannot be what it says.
+    pub(super) fn damaged(self, key: &[u8], why: &str) -> StoreError {
+        let what = format!("tree `{}`, key `{}`: {why}", self.name(), key.escape_ascii());
+        StoreError::Damaged { what }
+    }
+
+    fn unreadable(self, error: sled::Error) -> StoreError {
+        match error {
+            sled::Error::Io(_) => {
+                Failure::new(format!("read the tree `{}` of the state", self.name()), error).error()
+            }
+            other => StoreError::Damaged { what: format!("tree `{}`: {}", self.name(), said(&other)) },
+        }
+    }
+}
+
+/// What sled says, without the empty backtrace at its end.
+pub(super) fn said(error: &sled::Error) -> String {
+    error.to_string().trim_end_matches(" backtrace ()").to_owned()
+}
+
+/// A row: key and value.
+pub(super) type Row = (IVec, IVec);
+
+/// Where single rows can be read: the trees, or the trees with changes on top.
+pub(super) trait Rows {
+    fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<IVec>, StoreError>;
+}
+
+/// All trees of an open database.
+#[derive(Clone)]
+pub(super) struct Trees([sled::Tree; Tree::ALL.len()]);
+
+impl Trees {
+    /// Opens every tree, making those that do not exist.
+    pub(super) fn open(db: &sled::Db) -> Result<Trees, StoreError> {
+        let open = |tree: Tree| db.open_tree(tree.name()).map_err(|error| tree.unreadable(error));
+        let [a, b, c, d, e, f, g] = Tree::ALL.map(open);
+        Ok(Trees([a?, b?, c?, d?, e?, f?, g?]))
+    }
+
+    /// The trees in the order of [`Tree::ALL`].
+    pub(super) fn all(&self) -> &[sled::Tree] {
+        &self.0
+    }
+
+    /// Returns the rows whose keys start with `prefix`, by key; from either end.
+    pub(super) fn scan(
+        &self,
+        tree: Tree,
+        prefix: &[u8],
+    ) -> impl DoubleEndedIterator<Item = Result<Row, StoreError>> + use<> {
+        self.0[tree as usize].scan_prefix(prefix).map(move |row| row.map_err(|error| tree.unreadable(error)))
+    }
+
+    /// Returns the keys from `from` up to and without `below`.
+    pub(super) fn keys(
+        &self,
+        tree: Tree,
+        from: &[u8],
+        below: &[u8],
+    ) -> impl Iterator<Item = Result<IVec, StoreError>> + use<> {
+        let rows = self.0[tree as usize].range(from..below);
+        rows.keys().map(move |key| key.map_err(|error| tree.unreadable(error)))
+    }
+}
+
+impl Rows for Trees {
+    fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+        self.0[tree as usize].get(key).map_err(|error| tree.unreadable(error))
+    }
+}

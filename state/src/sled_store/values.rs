@@ -1,0 +1,122 @@
+//! What the rows say: encodings of values, and reading them.
+
+use std::num::NonZeroU64;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sled::IVec;
+
+use super::{
+    parts, rows,
+    rows::ROW_BYTES,
+    trees::{Rows, Tree},
+};
+use crate::{Checkpoint, Entry, Fingerprint, StoreError, UnixMs, Version, run::Run};
+
+/// Encodes a value that is kept as JSON.
+pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("plain structs with string keys always serialise")
+}
+
+/// Decodes a value that is kept as JSON; fields that are not known are skipped.
+pub(super) fn from_json<T: DeserializeOwned>(tree: Tree, key: &[u8], bytes: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| tree.damaged(key, &format!("not what it should be: {error}")))
+}
+
+fn read_json<T: DeserializeOwned>(rows: &impl Rows, tree: Tree, key: &[u8]) -> Result<Option<T>, StoreError> {
+    parts::read(rows, tree, key)?.map(|bytes| from_json(tree, key, &bytes)).transpose()
+}
+
+/// Reads the newest run of a tenant.
+pub(super) fn run(rows: &impl Rows, tenant: &str) -> Result<Option<Run>, StoreError> {
+    read_json(rows, Tree::Claims, &rows::tenant(tenant))
+}
+
+/// A checkpoint with what it is about: keys may hold a cut name.
+#[derive(Serialize, Deserialize)]
+pub(super) struct StreamAt {
+    pub(super) tenant: String,
+    pub(super) stream: String,
+    pub(super) checkpoint: Checkpoint,
+}
+
+/// Reads where a stream stands.
+pub(super) fn checkpoint(
+    rows: &impl Rows,
+    tenant: &str,
+    stream: &str,
+) -> Result<Option<Checkpoint>, StoreError> {
+    let stored: Option<StreamAt> = read_json(rows, Tree::Checkpoints, &rows::stream(tenant, stream))?;
+    Ok(stored.map(|stored| stored.checkpoint))
+}
+
+/// Encodes a shared record: rank, time, length of the key, key, record.
+pub(super) fn entry(entry: &Entry) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(13 + entry.key.len() + entry.record.len());
+    bytes.push(entry.version.rank);
+    bytes.extend(entry.version.at.0.to_be_bytes());
+    // Keys come from pages, whose size is capped far below 4 GiB.
+    bytes.extend((entry.key.len() as u32).to_be_bytes());
+    bytes.extend(entry.key.as_bytes());
+    bytes.extend(entry.record.as_bytes());
+    bytes
+}
+
+/// Decodes a shared record.
+pub(super) fn from_entry(key: &[u8], bytes: &[u8]) -> Result<Entry, StoreError> {
+    let decoded = || {
+        let (rank, rest) = bytes.split_first()?;
+        let (at, rest) = rest.split_first_chunk()?;
+        let (len, rest) = rest.split_first_chunk()?;
+        let (key, record) = rest.split_at_checked(u32::from_be_bytes(*len) as usize)?;
+        Some(Entry {
+            key: String::from_utf8(key.to_vec()).ok()?,
+            version: Version { rank: *rank, at: UnixMs(i64::from_be_bytes(*at)) },
+            record: String::from_utf8(record.to_vec()).ok()?,
+        })
+    };
+    decoded().ok_or_else(|| Tree::Directory.damaged(key, "not a shared record"))
+}
+
+/// Reads a shared record.
+pub(super) fn directory(rows: &impl Rows, tenant: &str, key: &str) -> Result<Option<Entry>, StoreError> {
+    let row = rows::directory(tenant, key);
+    let stored = parts::read(rows, Tree::Directory, &row)?;
+    stored.map(|bytes| from_entry(&row, &bytes)).transpose()
+}
+
+/// Encodes the ids of a page, one value a row.
+pub(super) fn seen(page: &[Fingerprint]) -> impl Iterator<Item = IVec> {
+    let rows = page.chunks(ROW_BYTES / 16);
+    rows.map(|ids| ids.iter().flat_map(|id| id.0.to_le_bytes()).collect::<Vec<u8>>().into())
+}
+
+/// Decodes a row of ids, the last one first.
+pub(super) fn from_seen<'a>(
+    key: &[u8],
+    bytes: &'a [u8],
+) -> Result<impl Iterator<Item = Fingerprint> + 'a, StoreError> {
+    let (ids, rest) = bytes.as_chunks();
+    if !rest.is_empty() || ids.is_empty() {
+        return Err(Tree::Seen.damaged(key, "not a list of ids"));
+    }
+    Ok(ids.iter().rev().map(|id| Fingerprint(u128::from_le_bytes(*id))))
+}
+
+/// Decodes a number of the tree `meta`.
+pub(super) fn from_number(key: &[u8], bytes: &[u8]) -> Result<u64, StoreError> {
+    let number = bytes.try_into().map(u64::from_be_bytes);
+    number.map_err(|_| Tree::Meta.damaged(key, "not a number"))
+}
+
+/// The key of the format's version in the tree `meta`.
+pub(super) const FORMAT_KEY: &[u8] = b"format";
+
+/// The key of the number of the last commit in the tree `meta`.
+pub(super) const COMMITS_KEY: &[u8] = b"commits";
+
+/// Reads a number of the tree `meta`; `None` if it is absent or zero.
+pub(super) fn meta(rows: &impl Rows, key: &[u8]) -> Result<Option<NonZeroU64>, StoreError> {
+    let stored = rows.get(Tree::Meta, key)?;
+    Ok(stored.map(|bytes| from_number(key, &bytes)).transpose()?.and_then(NonZeroU64::new))
+}
