@@ -1,0 +1,88 @@
+//! Where logs go: standard error, above the progress lines; as text on a terminal, else as JSON.
+
+use std::io::{self, IsTerminal, Write};
+
+use indicatif::MultiProgress;
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{MakeWriter, time::SystemTime},
+};
+
+use super::{
+    args::{Cli, Color, Command, Output},
+    failed::{Exit, Failed},
+};
+
+/// Standard error, shared by logs and progress lines so that neither garbles the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Screen(pub(crate) MultiProgress);
+
+impl Screen {
+    pub(crate) fn new() -> Screen {
+        Screen(MultiProgress::new())
+    }
+}
+
+/// Starts logging. `OPGRAPH_LOG` overrides the level, in the words of tracing's `EnvFilter`.
+pub(crate) fn start(cli: &Cli, screen: &Screen) -> Result<(), Failed> {
+    let Output { verbose, quiet, color } = cli.output;
+    let terminal = io::stderr().is_terminal();
+    let (usual, json) = match &cli.command {
+        // A demo is full of faults on purpose.
+        Command::Demo(demo) => ("error", demo.json),
+        Command::Run(run) if run.once && terminal => ("warn", run.json),
+        Command::Run(run) => ("info", run.json),
+        _ => ("warn", false),
+    };
+    let level = match (quiet, verbose) {
+        (true, _) => "error",
+        (_, 0) => usual,
+        (_, 1) => "debug",
+        (_, _) => "trace",
+    };
+    let filter = match std::env::var("OPGRAPH_LOG") {
+        Ok(filter) => EnvFilter::try_new(filter).map_err(|error| {
+            Failed::new(Exit::Configuration, "read OPGRAPH_LOG")
+                .because(error)
+                .hint("write a level such as `debug`, or `opgraph=debug,hyper=info`")
+        })?,
+        // Other crates may show more than we would: requests, headers.
+        Err(_) => EnvFilter::new(format!("warn,opgraph={level},opgraph_state={level},opgraph_simulator={level}")),
+    };
+    let colors = match color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(Lines(screen.clone()))
+        .with_timer(SystemTime)
+        .with_ansi(colors)
+        .with_target(verbose > 0);
+    let started = if json || !terminal { builder.json().flatten_event(true).try_init() } else { builder.try_init() };
+    started.map_err(|error| Failed::text(Exit::Other, format!("cannot start logging: {error}")))
+}
+
+/// Writes each log line at once, with the progress lines out of its way.
+#[derive(Clone, Debug)]
+struct Lines(Screen);
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.0.suspend(|| io::stderr().lock().write_all(line))?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().lock().flush()
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Lines;
+
+    fn make_writer(&'a self) -> Lines {
+        self.clone()
+    }
+}

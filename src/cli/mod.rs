@@ -1,0 +1,78 @@
+//! The command line. One file per command.
+
+pub mod args;
+
+mod run;
+
+mod demo;
+
+mod simulate;
+
+mod check;
+
+mod status;
+
+mod cursors;
+
+mod failed;
+
+mod logs;
+
+mod out;
+
+mod progress;
+
+mod summary;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::{
+    args::{Cli, Command, Cursors},
+    failed::{Exit, Failed},
+    logs::Screen,
+};
+use crate::secret::protect_process;
+
+/// Runs the program: parses the arguments, does what they say, answers the exit code.
+///
+/// Exit codes: 0 done · 2 configuration · 3 credentials refused · 4 state in
+/// use or damaged · 5 stopped by a guard · 1 anything else.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let screen = Screen::new();
+    let result = protect_process()
+        .map_err(|error| Failed::new(Exit::Other, "protect the process's memory and files").because(error))
+        .and_then(|()| logs::start(&cli, &screen))
+        .and_then(|()| dispatch(cli, screen));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            out::error(&failed);
+            failed.exit.into()
+        }
+    }
+}
+
+fn dispatch(cli: Cli, screen: Screen) -> Result<(), Failed> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failed::new(Exit::Other, "start the runtime").because(error))?;
+    let quiet = cli.output.quiet;
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Run(run) => run::run(run, screen, quiet).await,
+            Command::Demo(demo) => demo::run(demo, screen, quiet).await,
+            Command::Simulate(simulate) => simulate::run(simulate).await,
+            Command::Check(check) => check::run(check).await,
+            Command::Status(status) => status::run(status).await,
+            Command::Cursors(Cursors::Show(show)) => cursors::show(show).await,
+            Command::Cursors(Cursors::Rewind(rewind)) => cursors::rewind(rewind).await,
+        }
+    });
+    // A blocking call that hangs must not keep the process from ending.
+    runtime.shutdown_background();
+    result
+}

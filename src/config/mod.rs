@@ -1,0 +1,271 @@
+//! What a person configured: accounts, streams, sinks, limits.
+//!
+//! A TOML file or flags become the same tables, the tables are checked once,
+//! and what is left is typed. Nothing here opens a connection or a token.
+
+mod flags;
+
+mod tables;
+
+mod read;
+
+mod check;
+
+mod error;
+
+pub mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use url::Url;
+
+pub use error::{ConfigError, Problem};
+pub use flags::{FileFlags, Flags, TenantFlags};
+
+pub use crate::supervisor::Start;
+use crate::{
+    http::Limits,
+    secret::{Claims, TokenSource},
+    stream::Stream,
+};
+
+/// The Events API of an account whose token does not say where it belongs.
+pub const EVENTS_URL: &str = "https://events.1password.com";
+/// JupiterOne's API, unless configured (the default of its SDK).
+pub const JUPITERONE_URL: &str = "https://api.us.jupiterone.io";
+/// Where the state is kept, unless configured.
+pub const STATE_DIR: &str = "opgraph-state";
+/// Where the local graph is kept, unless configured.
+pub const GRAPH_PATH: &str = "graph.db";
+/// How far back the first run reads, unless configured: what 1Password retains.
+pub const START: Duration = Duration::from_secs(120 * 24 * 3600);
+/// How long a stream that has caught up waits, unless configured.
+pub const POLLING_INTERVAL: Duration = Duration::from_secs(30);
+/// The shortest such wait.
+pub const SHORTEST_POLLING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Everything configured, checked. At least one tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where the state is kept.
+    pub state_dir: PathBuf,
+    /// Whether tokens may go to hosts beyond 1Password's, JupiterOne's and loopback.
+    pub allow_custom_hosts: bool,
+    /// The accounts. No two share a name, a graph file or a place in JupiterOne.
+    pub tenants: Vec<Tenant>,
+}
+
+/// One 1Password account and where its records go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// The account name that people see: 1 to 64 characters, no control characters.
+    pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Whether every entity carries `tag.AccountName`.
+    pub tag_account_name: bool,
+    /// Whether an event is kept on its entity as received.
+    pub raw_data: bool,
+    /// What happens when a stream has caught up.
+    pub polling_interval: Polling,
+    /// How far back the first run reads.
+    pub start: Start,
+    /// Where the events come from.
+    pub events: Events,
+    /// JupiterOne, if records go there.
+    pub jupiterone: Option<JupiterOne>,
+    /// The local graph, if records go there. Never `None` without `jupiterone`.
+    pub graph: Option<Graph>,
+}
+
+/// What happens when a stream has caught up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Polling {
+    /// It is asked again after this long, at least a second.
+    Every(Duration),
+    /// Nothing: the tenant is read only by `run --once`.
+    Disabled,
+}
+
+/// Where a tenant's events come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Events {
+    /// The API's base URL, if configured. Checked: a token may be sent there.
+    pub base_url: Option<Url>,
+    /// Where the token is read from.
+    pub token: TokenSource,
+    /// The streams to read; `None` is all that the token may read. Never empty.
+    pub streams: Option<Vec<Stream>>,
+    /// The account's limits.
+    pub limits: Limits,
+}
+
+impl Events {
+    /// Decides which host the token goes to: the configured one, else the one
+    /// the token is for if it is one of 1Password's, else [`EVENTS_URL`].
+    pub fn resolve_base_url(&self, claims: Option<&Claims>) -> Url {
+        let url = self.base_url.clone().or_else(|| claims?.base_url());
+        url.unwrap_or_else(|| Url::parse(EVENTS_URL).expect("a constant URL, tested"))
+    }
+}
+
+/// A place in JupiterOne.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JupiterOne {
+    /// The API's base URL. Checked: a key may be sent there.
+    pub base_url: Url,
+    /// The account id.
+    pub account: String,
+    /// Where the API key is read from.
+    pub token: TokenSource,
+    /// How uploads are laid out.
+    pub plan: Plan,
+    /// Whether request bodies are compressed.
+    pub gzip: bool,
+}
+
+/// The two ways in which JupiterOne keeps what it was sent before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// Through an integration instance: one sync job at a time.
+    Instance {
+        /// `integrationInstanceId` of the sync jobs.
+        id: String,
+        /// `source` of the sync jobs.
+        source: InstanceSource,
+    },
+    /// Through scopes of `source: api`.
+    Scope {
+        /// What the name of every scope begins with.
+        prefix: String,
+    },
+}
+
+/// What kind of integration an instance belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InstanceSource {
+    /// A custom integration.
+    #[default]
+    External,
+    /// One that JupiterOne defines.
+    Managed,
+}
+
+impl InstanceSource {
+    /// Every kind.
+    pub const ALL: [InstanceSource; 2] = [InstanceSource::External, InstanceSource::Managed];
+
+    /// The name in the configuration and on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            InstanceSource::External => "integration-external",
+            InstanceSource::Managed => "integration-managed",
+        }
+    }
+}
+
+/// A local graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Graph {
+    /// The SQLite file.
+    pub path: PathBuf,
+}
+
+impl Config {
+    /// Reads a configuration file. Relative paths in it start from its folder.
+    ///
+    /// # Errors
+    ///
+    /// Every problem that could be found, not only the first.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        Config::parse(&text, path)
+    }
+
+    /// Reads the text of a configuration file named `path`.
+    ///
+    /// # Errors
+    ///
+    /// Every problem that could be found, not only the first.
+    pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
+        let mut problems = error::Problems::in_file(text, path);
+        let config = read::root(text, &mut problems)
+            .and_then(|root| check::config(root, path.parent().unwrap_or(Path::new("")), &mut problems));
+        problems.or(config)
+    }
+
+    /// Resolves the command line and the environment: the file that `--config`
+    /// or `OPGRAPH_CONFIG` names, else one tenant from flags.
+    ///
+    /// # Errors
+    ///
+    /// Every problem that could be found, flags that contradict the file included.
+    pub fn from_flags(flags: &Flags) -> Result<Config, ConfigError> {
+        Config::from_flags_and(flags, &|name| std::env::var_os(name))
+    }
+
+    fn from_flags_and(flags: &Flags, env: Env<'_>) -> Result<Config, ConfigError> {
+        let state_dir = flags::state_dir(&flags.file, env);
+        let config = match flags::config_file(&flags.file, env) {
+            Some(path) => {
+                flags.tenant.refuse_beside(&path)?;
+                Config::load(&path)?
+            }
+            None => {
+                let mut problems = error::Problems::on_the_command_line();
+                let root = flags::tables(&flags.tenant, env, &mut problems);
+                let config = check::config(root, Path::new(""), &mut problems);
+                problems.or(config)?
+            }
+        };
+        Ok(Config { state_dir: state_dir.unwrap_or(config.state_dir), ..config })
+    }
+
+    /// Finds the state directory for commands that need nothing else: as given,
+    /// else as the file says, else [`STATE_DIR`].
+    ///
+    /// # Errors
+    ///
+    /// The file has problems, and was needed.
+    pub fn state_dir(flags: &FileFlags) -> Result<PathBuf, ConfigError> {
+        let env: Env<'_> = &|name| std::env::var_os(name);
+        match (flags::state_dir(flags, env), flags::config_file(flags, env)) {
+            (Some(state_dir), _) => Ok(state_dir),
+            (None, Some(path)) => Ok(Config::load(&path)?.state_dir),
+            (None, None) => Ok(PathBuf::from(STATE_DIR)),
+        }
+    }
+
+    /// Looks at every token that is in the environment or a file, without
+    /// contacting anybody; the `op` CLI is not run.
+    ///
+    /// # Errors
+    ///
+    /// Every token that cannot be read, and every file that others may read.
+    pub fn check_tokens(&self) -> Result<(), ConfigError> {
+        let mut problems = Vec::new();
+        for tenant in &self.tenants {
+            let tokens = [
+                ("events.token", Some(&tenant.events.token)),
+                ("jupiterone.token", tenant.jupiterone.as_ref().map(|jupiterone| &jupiterone.token)),
+            ];
+            for (key, token) in tokens {
+                if let Some(Err(error)) = token.map(TokenSource::check) {
+                    let key = format!("tenant `{}`: {key}", tenant.name);
+                    problems.push(Problem::of_token(key, &error));
+                }
+            }
+        }
+        ConfigError::unless_none(problems)
+    }
+}
+
+/// How the environment is looked up; an argument, so that tests need not change their own.
+type Env<'e> = &'e dyn Fn(&str) -> Option<OsString>;

@@ -1,0 +1,111 @@
+//! Writes JSON text straight into a buffer.
+//!
+//! Mapping an event and serialising its records is one pass: there is no tree
+//! of values in between. The tests hold this writer byte for byte against serde_json.
+
+/// The most characters a string property may have: JupiterOne's search index holds no more.
+pub const LONGEST_TEXT: usize = 4096;
+
+/// Appends `text` as a JSON string, with its quotes.
+pub fn push_string(out: &mut String, text: &str) {
+    out.push('"');
+    push_escaped(out, text);
+    out.push('"');
+}
+
+/// Appends `text` as the inside of a JSON string.
+pub fn push_escaped(out: &mut String, text: &str) {
+    let mut clean = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let escape = match byte {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            b'\n' => "\\n",
+            b'\r' => "\\r",
+            b'\t' => "\\t",
+            0x08 => "\\b",
+            0x0c => "\\f",
+            0x00..=0x1f => "",
+            _ => continue,
+        };
+        // Only ASCII is escaped, so both ends are character boundaries.
+        out.push_str(&text[clean..at]);
+        if escape.is_empty() {
+            const HEX: &[u8; 16] = b"0123456789abcdef";
+            out.push_str("\\u00");
+            out.push(HEX[usize::from(byte >> 4)] as char);
+            out.push(HEX[usize::from(byte & 0xf)] as char);
+        } else {
+            out.push_str(escape);
+        }
+        clean = at + 1;
+    }
+    out.push_str(&text[clean..]);
+}
+
+/// Appends an integer.
+pub fn push_integer(out: &mut String, value: i64) {
+    out.push_str(itoa::Buffer::new().format(value));
+}
+
+/// Appends a number; one that is not finite has no JSON and becomes `null`.
+pub fn push_number(out: &mut String, value: f64) {
+    match serde_json::Number::from_f64(value) {
+        Some(number) => out.push_str(&number.to_string()),
+        None => out.push_str("null"),
+    }
+}
+
+/// Cuts a string to [`LONGEST_TEXT`] characters.
+pub fn cut(text: &str) -> &str {
+    // A string of so few bytes cannot have more characters.
+    if text.len() <= LONGEST_TEXT {
+        return text;
+    }
+    match text.char_indices().nth(LONGEST_TEXT) {
+        Some((end, _)) => &text[..end],
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_string_is_written_as_serde_json_writes_it(text: String) {
+            let mut ours = String::new();
+            push_string(&mut ours, &text);
+            prop_assert_eq!(ours, serde_json::to_string(&text)?);
+        }
+
+        #[test]
+        fn a_number_is_written_as_serde_json_writes_it(value: f64, integer: i64) {
+            let (mut ours, mut whole) = (String::new(), String::new());
+            push_number(&mut ours, value);
+            push_integer(&mut whole, integer);
+            prop_assert_eq!(ours, serde_json::to_string(&value)?);
+            prop_assert_eq!(whole, serde_json::to_string(&integer)?);
+        }
+    }
+
+    #[test]
+    fn every_control_character_is_escaped_as_serde_json_escapes_it() {
+        let text: String = (0..0x80u8).map(char::from).collect();
+        let mut ours = String::new();
+        push_string(&mut ours, &text);
+        assert_eq!(ours, serde_json::to_string(&text).unwrap());
+    }
+
+    #[test]
+    fn a_long_text_is_cut_at_a_character() {
+        let long = "ü".repeat(LONGEST_TEXT + 1);
+        assert_eq!(cut(&long).chars().count(), LONGEST_TEXT);
+        let fits = "ü".repeat(LONGEST_TEXT);
+        assert_eq!(cut(&fits), fits);
+        assert_eq!(cut("short"), "short");
+    }
+}

@@ -1,0 +1,10 @@
+//! What the graph is made of: its types, and the records that one page becomes.
+
+pub mod types;
+
+pub mod records;
+
+pub mod json;
+
+pub use records::{Counts, Record, Records};
+pub use types::{EntityType, Kind, Property, RecordType, RelationshipType, Sharing};

@@ -1,0 +1,304 @@
+//! The records one page becomes, already as the JSON text that is sent.
+
+use std::ops::Range;
+
+use opgraph_state::{UnixMs, Version};
+
+use super::{
+    json,
+    types::{EntityType, RecordType, RelationshipType, Sharing},
+};
+
+/// The records of one page: JSON text in one buffer, and where each record lies in it.
+///
+/// A record's text is written once, when its event is mapped, and then copied
+/// into request bodies or database rows as it is.
+#[derive(Debug, Default)]
+pub struct Records {
+    json: String,
+    keys: String,
+    entries: Vec<Entry>,
+    /// What was noticed while mapping.
+    pub counts: Counts,
+}
+
+/// Things that are no errors and still worth counting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// User objects without any uuid: no entity, no relationship.
+    pub users_without_uuid: u64,
+    /// Values of an enumeration that the documentation does not list. They are kept as they are.
+    pub unknown_values: u64,
+    /// Times that cannot be read: the event has no `createdOn`.
+    pub unreadable_times: u64,
+    /// Latitudes or longitudes outside the globe: left out.
+    pub bad_coordinates: u64,
+    /// E-mail addresses that are none: `null` in the graph.
+    pub bad_emails: u64,
+}
+
+impl Counts {
+    /// Adds another page's counts.
+    pub fn add(&mut self, other: Counts) {
+        self.users_without_uuid += other.users_without_uuid;
+        self.unknown_values += other.unknown_values;
+        self.unreadable_times += other.unreadable_times;
+        self.bad_coordinates += other.bad_coordinates;
+        self.bad_emails += other.bad_emails;
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    of: RecordType,
+    key: Range<usize>,
+    /// Length of the from key, which starts a relationship's key.
+    from: usize,
+    json: Range<usize>,
+    /// Where `,"_rawData":` starts within the record, if it has one.
+    raw_at: Option<usize>,
+    version: Version,
+}
+
+/// One entity or relationship, borrowed from its page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Its type.
+    pub of: RecordType,
+    /// Its `_key`.
+    pub key: &'a str,
+    /// The keys of both ends, for a relationship.
+    pub ends: Option<(&'a str, &'a str)>,
+    /// The whole record as a JSON object.
+    pub json: &'a str,
+    raw_at: Option<usize>,
+    /// Which version of the record this is.
+    pub version: Version,
+}
+
+impl Record<'_> {
+    /// The record without its `_rawData`; `None` if it has none.
+    pub fn without_raw_data(&self) -> Option<String> {
+        let at = self.raw_at?;
+        let mut bare = String::with_capacity(at + 1);
+        bare.push_str(&self.json[..at]);
+        bare.push('}');
+        Some(bare)
+    }
+}
+
+impl Records {
+    /// Makes room for about `bytes` of JSON.
+    pub fn with_capacity(bytes: usize) -> Records {
+        Records {
+            json: String::with_capacity(bytes),
+            keys: String::with_capacity(bytes / 8),
+            ..Records::default()
+        }
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Bytes of JSON.
+    pub fn bytes(&self) -> usize {
+        self.json.len()
+    }
+
+    /// The records in the order they were mapped. A shared record may come several times.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
+        self.entries.iter().map(|entry| {
+            let key = &self.keys[entry.key.clone()];
+            let ends = match entry.of {
+                RecordType::Entity(_) => None,
+                RecordType::Relationship(of) => {
+                    Some((&key[..entry.from], &key[entry.from + of.verb().len() + 2..]))
+                }
+            };
+            let json = &self.json[entry.json.clone()];
+            Record { of: entry.of, key, ends, json, raw_at: entry.raw_at, version: entry.version }
+        })
+    }
+
+    /// Starts an entity with the key `<_type>:<id>`; the record is complete
+    /// when the returned [`Properties`] is closed.
+    pub fn entity(&mut self, of: EntityType, id: &str, version: Version) -> Properties<'_> {
+        let key = self.keys.len();
+        self.keys.push_str(of.name());
+        self.keys.push(':');
+        self.keys.push_str(id);
+
+        let start = self.json.len();
+        self.json.push_str("{\"_key\":\"");
+        self.json.push_str(of.name());
+        self.json.push(':');
+        json::push_escaped(&mut self.json, id);
+        self.json.push_str("\",\"_type\":\"");
+        self.json.push_str(of.name());
+        self.json.push_str("\",\"_class\":[\"");
+        self.json.push_str(of.class());
+        self.json.push_str("\"],\"id\":");
+        json::push_string(&mut self.json, json::cut(id));
+
+        let entry = Entry {
+            of: RecordType::Entity(of),
+            key: key..self.keys.len(),
+            from: 0,
+            json: start..start,
+            raw_at: None,
+            version,
+        };
+        Properties { records: self, entry }
+    }
+
+    /// Adds the relationship between the entities with these ids.
+    pub fn relationship(&mut self, of: RelationshipType, from_id: &str, to_id: &str, at: UnixMs) {
+        let key = self.keys.len();
+        for part in [of.from().name(), ":", from_id] {
+            self.keys.push_str(part);
+        }
+        let from = self.keys.len() - key;
+        self.keys.push('|');
+        self.keys.extend(of.verb().chars().map(|c| c.to_ascii_lowercase()));
+        for part in ["|", of.to().name(), ":", to_id] {
+            self.keys.push_str(part);
+        }
+        let whole = &self.keys[key..];
+        let to = from + of.verb().len() + 2;
+
+        let start = self.json.len();
+        self.json.push_str("{\"_key\":");
+        json::push_string(&mut self.json, whole);
+        for part in [",\"_type\":\"", of.name(), "\",\"_class\":\"", of.verb(), "\",\"_fromEntityKey\":"] {
+            self.json.push_str(part);
+        }
+        json::push_string(&mut self.json, &whole[..from]);
+        self.json.push_str(",\"_toEntityKey\":");
+        json::push_string(&mut self.json, &whole[to..]);
+        for part in [",\"displayName\":\"", of.verb(), "\"}"] {
+            self.json.push_str(part);
+        }
+        self.entries.push(Entry {
+            of: RecordType::Relationship(of),
+            key: key..self.keys.len(),
+            from,
+            json: start..self.json.len(),
+            raw_at: None,
+            version: Version { rank: FULL, at },
+        });
+    }
+
+    /// The records of one sharing.
+    pub fn of(&self, sharing: Sharing) -> impl Iterator<Item = Record<'_>> {
+        self.iter().filter(move |record| record.of.sharing() == sharing)
+    }
+}
+
+/// The rank of a version that knows nothing but an id, such as a vault named by an audit event.
+pub const STUB: u8 = 0;
+/// The rank of a user version without name and e-mail.
+pub const NAMELESS: u8 = 1;
+/// The rank of a version that says all there is to say.
+pub const FULL: u8 = 2;
+
+/// Writes the properties of one entity.
+///
+/// An absent or empty source value gives no property, except where the
+/// method's name says `or_null`.
+#[must_use = "an entity is complete when it is closed"]
+pub struct Properties<'a> {
+    records: &'a mut Records,
+    entry: Entry,
+}
+
+impl Properties<'_> {
+    fn name(&mut self, name: &str) -> &mut String {
+        let json = &mut self.records.json;
+        json.push_str(",\"");
+        json.push_str(name);
+        json.push_str("\":");
+        json
+    }
+
+    /// Writes a string, cut to what the search index holds.
+    pub fn text(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            json::push_string(self.name(name), json::cut(value));
+        }
+    }
+
+    /// Writes a string, or `null` for an absent one: what a class demands.
+    pub fn text_or_null(&mut self, name: &str, value: Option<&str>) {
+        match value.filter(|value| !value.is_empty()) {
+            Some(value) => json::push_string(self.name(name), json::cut(value)),
+            None => self.name(name).push_str("null"),
+        }
+    }
+
+    /// Writes an array of one string, or `null`: what a class demands.
+    pub fn texts_or_null(&mut self, name: &str, value: Option<&str>) {
+        match value.filter(|value| !value.is_empty()) {
+            Some(value) => {
+                let json = self.name(name);
+                json.push('[');
+                json::push_string(json, json::cut(value));
+                json.push(']');
+            }
+            None => self.name(name).push_str("null"),
+        }
+    }
+
+    /// Writes an integer.
+    pub fn integer(&mut self, name: &str, value: Option<i64>) {
+        if let Some(value) = value {
+            json::push_integer(self.name(name), value);
+        }
+    }
+
+    /// Writes a time as milliseconds since the epoch.
+    pub fn time(&mut self, name: &str, value: Option<UnixMs>) {
+        self.integer(name, value.map(|at| at.0));
+    }
+
+    /// Writes a number.
+    pub fn number(&mut self, name: &str, value: Option<f64>) {
+        if let Some(value) = value.filter(|value| value.is_finite()) {
+            json::push_number(self.name(name), value);
+        }
+    }
+
+    /// Writes true or false.
+    pub fn boolean(&mut self, name: &str, value: Option<bool>) {
+        if let Some(value) = value {
+            self.name(name).push_str(if value { "true" } else { "false" });
+        }
+    }
+
+    /// Counts on the page that the entity belongs to.
+    pub fn counts(&mut self) -> &mut Counts {
+        &mut self.records.counts
+    }
+
+    /// Writes the event as it was received. Has to be the last property.
+    pub fn raw_data(&mut self, raw: &str) {
+        self.entry.raw_at = Some(self.records.json.len() - self.entry.json.start);
+        let json = self.name("_rawData");
+        json.push_str("[{\"name\":\"default\",\"rawData\":");
+        json.push_str(raw);
+        json.push_str("}]");
+    }
+
+    /// Completes the entity.
+    pub fn close(mut self) {
+        self.records.json.push('}');
+        self.entry.json.end = self.records.json.len();
+        self.records.entries.push(self.entry);
+    }
+}

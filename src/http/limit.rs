@@ -1,0 +1,262 @@
+//! The rate budget of one account, shared by all its streams.
+
+use std::{
+    num::NonZeroU32,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use governor::{
+    Quota, RateLimiter,
+    clock::Clock,
+    middleware::NoOpMiddleware,
+    nanos::Nanos,
+    state::{InMemoryState, NotKeyed},
+};
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// What the API allows one account, in any window of a minute and of an hour.
+///
+/// 1Password documents 600 and 30,000 (Events API, rate limits).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests in any 60 seconds.
+    pub per_minute: NonZeroU32,
+    /// Requests in any 3,600 seconds.
+    pub per_hour: NonZeroU32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        const DOCUMENTED: (NonZeroU32, NonZeroU32) =
+            (NonZeroU32::new(600).unwrap(), NonZeroU32::new(30_000).unwrap());
+        Limits { per_minute: DOCUMENTED.0, per_hour: DOCUMENTED.1 }
+    }
+}
+
+/// Hands out requests, first come first served, so that no sliding window
+/// holds more than its limit.
+///
+/// Each limit `n` is one cell that refills with 0.9 `n` a window and holds
+/// `n`/12: a window never sees more than 0.9 `n` + `n`/12, which is 590 of 600.
+/// A cell that held `n` would admit nearly `2n` in its first window. The rest
+/// up to `n` is for requests that the network delivers closer together than
+/// they were sent.
+#[derive(Debug)]
+pub struct Budget {
+    hour: Cell,
+    minute: Cell,
+    /// Waiting takes turns: without it, one of forty tasks got twice as many turns as another.
+    turn: tokio::sync::Mutex<()>,
+    held_until: Mutex<Option<Instant>>,
+}
+
+impl Budget {
+    /// Makes a budget. `idle` is how long ago the account's last request may
+    /// have been made by an earlier run: the cells are taken as empty then, and
+    /// refilled since. `None` is an account that nobody has used.
+    ///
+    /// Starting empty is always right: a cell cannot be emptier than empty, so
+    /// both runs together keep to the limits, wherever the first one was killed.
+    pub fn new(limits: Limits, idle: Option<Duration>) -> Budget {
+        let clock = TokioClock { start: Instant::now() };
+        Budget {
+            hour: Cell::new(limits.per_hour, Duration::from_secs(3600), clock.clone(), idle),
+            minute: Cell::new(limits.per_minute, Duration::from_secs(60), clock, idle),
+            turn: tokio::sync::Mutex::new(()),
+            held_until: Mutex::new(None),
+        }
+    }
+
+    /// Waits for the right to make one request.
+    ///
+    /// Cancelling it may waste one request of the hour, never gain one.
+    pub async fn acquire(&self) {
+        let _turn = self.turn.lock().await;
+        // The scarcer cell first: then no minute's worth is taken for a request
+        // that has to wait for the hour.
+        for cell in [&self.hour, &self.minute] {
+            loop {
+                if let Some(until) = self.held().filter(|until| *until > Instant::now()) {
+                    sleep_until(until).await;
+                } else if let Err(wait) = cell.take() {
+                    sleep(wait).await;
+                } else {
+                    break;
+                }
+            }
+        }
+        // A hold may have been placed while this turn waited for the minute.
+        while let Some(until) = self.held().filter(|until| *until > Instant::now()) {
+            sleep_until(until).await;
+        }
+    }
+
+    /// Takes a 429 at its word: nothing is left, and nobody asks again for `pause`.
+    pub fn empty(&self, pause: Duration) {
+        self.hour.drain();
+        self.minute.drain();
+        let until = Instant::now() + pause;
+        let mut held = self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = Some(held.map_or(until, |held| held.max(until)));
+    }
+
+    fn held(&self) -> Option<Instant> {
+        *self.held_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One limit over one window.
+#[derive(Debug)]
+struct Cell {
+    limiter: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Nanos>>,
+    clock: TokioClock,
+}
+
+impl Cell {
+    fn new(limit: NonZeroU32, window: Duration, clock: TokioClock, idle: Option<Duration>) -> Cell {
+        let burst = NonZeroU32::new(limit.get() / 12).unwrap_or(NonZeroU32::MIN);
+        let period = window.mul_f64(1.0 / (0.9 * f64::from(limit.get())));
+        let quota = Quota::with_period(period).expect("a period is never zero: a limit is at most u32::MAX");
+        let limiter = RateLimiter::direct_with_clock(quota.allow_burst(burst), clock.clone());
+        let cell = Cell { limiter, clock };
+        if let Some(idle) = idle {
+            let refilled = (idle.as_secs_f64() / period.as_secs_f64()) as u32;
+            for _ in refilled..burst.get() {
+                // What cannot be taken is gone already.
+                let _ = cell.take();
+            }
+        }
+        cell
+    }
+
+    /// Takes one request, or says how long to wait.
+    fn take(&self) -> Result<(), Duration> {
+        self.limiter.check().map_err(|until| until.wait_time_from(self.clock.now()))
+    }
+
+    fn drain(&self) {
+        while self.take().is_ok() {}
+    }
+}
+
+/// Tokio's clock, so that a budget keeps virtual time in tests.
+#[derive(Clone, Debug)]
+struct TokioClock {
+    start: Instant,
+}
+
+impl Clock for TokioClock {
+    type Instant = Nanos;
+
+    /// Time since the budget was made.
+    fn now(&self) -> Nanos {
+        self.start.elapsed().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, sync::Arc};
+
+    use super::*;
+
+    /// The most requests any window of this length holds.
+    fn densest(times: &[Duration], window: Duration) -> usize {
+        let mut inside = VecDeque::new();
+        let mut most = 0;
+        for &at in times {
+            inside.push_back(at);
+            while inside.front().is_some_and(|first| at - *first > window) {
+                inside.pop_front();
+            }
+            most = most.max(inside.len());
+        }
+        most
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// Asks without a pause from `tasks` tasks for `time`; answers when each request was let through.
+    async fn saturate(budget: Arc<Budget>, start: Instant, time: Duration, tasks: usize) -> Vec<Vec<Duration>> {
+        let tasks: Vec<_> = (0..tasks)
+            .map(|_| {
+                let budget = budget.clone();
+                tokio::spawn(async move {
+                    let mut times = Vec::new();
+                    let end = Instant::now() + time;
+                    while tokio::time::timeout_at(end, budget.acquire()).await.is_ok() {
+                        times.push(start.elapsed());
+                    }
+                    times
+                })
+            })
+            .collect();
+        let mut all = Vec::new();
+        for task in tasks {
+            all.push(task.await.unwrap());
+        }
+        all
+    }
+
+    fn sorted(times: Vec<Vec<Duration>>) -> Vec<Duration> {
+        let mut times: Vec<_> = times.into_iter().flatten().collect();
+        times.sort();
+        times
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_window_of_two_hours_holds_more_than_the_limits_and_little_is_wasted() {
+        let budget = Arc::new(Budget::new(Limits::default(), None));
+        let times = sorted(saturate(budget, Instant::now(), 2 * HOUR, 3).await);
+        assert!(densest(&times, MINUTE) <= 600, "{}", densest(&times, MINUTE));
+        assert!(densest(&times, HOUR) <= 30_000, "{}", densest(&times, HOUR));
+        assert!(times.len() as f64 >= 0.95 * 2.0 * 27_000.0, "{}", times.len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_limits_hold_across_restarts() {
+        let start = Instant::now();
+        let mut times = sorted(saturate(Arc::new(Budget::new(Limits::default(), None)), start, MINUTE, 3).await);
+        // Killed and started again at once, over and over; then after a while.
+        for idle in [0, 0, 0, 1, 5, 20, 0] {
+            let idle = Duration::from_secs(idle);
+            sleep(idle).await;
+            let budget = Arc::new(Budget::new(Limits::default(), Some(idle)));
+            times.extend(sorted(saturate(budget, start, 10 * Duration::from_secs(3), 3).await));
+        }
+        assert!(densest(&times, MINUTE) <= 600, "{}", densest(&times, MINUTE));
+        assert!(densest(&times, HOUR) <= 30_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_429_stops_everybody_who_shares_the_budget() {
+        let budget = Arc::new(Budget::new(Limits::default(), None));
+        let start = Instant::now();
+        budget.empty(Duration::from_secs(30));
+        let times = sorted(saturate(budget, start, Duration::from_secs(31), 3).await);
+        assert!(times[0] >= Duration::from_secs(30));
+        // The burst is gone as well.
+        assert!(times.len() <= 10, "{}", times.len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn forty_tasks_get_the_same_number_of_turns() {
+        let budget = Arc::new(Budget::new(Limits::default(), None));
+        let turns: Vec<usize> =
+            saturate(budget, Instant::now(), 2 * MINUTE, 40).await.iter().map(Vec::len).collect();
+        let (least, most) = (turns.iter().min().unwrap(), turns.iter().max().unwrap());
+        assert!(most - least <= 2, "{turns:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn small_limits_hold_too() {
+        for limit in 1..20 {
+            let limit = NonZeroU32::new(limit).unwrap();
+            let budget = Budget::new(Limits { per_minute: limit, per_hour: limit.saturating_mul(NonZeroU32::new(60).unwrap()) }, None);
+            let times = sorted(saturate(Arc::new(budget), Instant::now(), 10 * MINUTE, 1).await);
+            assert!(densest(&times, MINUTE - Duration::from_millis(1)) <= limit.get() as usize, "{limit}");
+        }
+    }
+}

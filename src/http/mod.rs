@@ -1,0 +1,19 @@
+//! Talking to other machines: limits, time-outs, retries. Nowhere else.
+//!
+//! One request loop: wait for the budget, send, classify, wait. `http/` knows
+//! neither 1Password nor JupiterOne.
+
+pub mod client;
+
+pub mod limit;
+
+pub mod remedy;
+
+pub mod retry;
+
+pub mod hosts;
+
+pub use client::{Answer, Body, Client, ClientSettings, Request};
+pub use limit::{Budget, Limits};
+pub use remedy::{Asked, Failure, Halt, Outcome, Remedy};
+pub use retry::{Patience, until_done};

@@ -1,0 +1,231 @@
+//! What travels through a pipeline: pages, and the places they stand for.
+
+use std::collections::{HashMap, hash_map};
+
+use foldhash::fast::FixedState;
+use opgraph_state::{Advance, Entry, Fingerprint, NotJoined, Quarantined, SourceInfo, Step, UnixMs};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::{
+    graph::{Record, Records, Sharing},
+    stream::Stream,
+};
+
+/// One HTTP answer on its way through the pipeline. The unit of flow.
+///
+/// Stages change what is in a page. They never split a page, never reorder the
+/// pages of a stream, and cannot touch its step: a page emptied by dedup still
+/// travels to the end, because its cursor has to.
+#[derive(Debug)]
+pub struct Page<T> {
+    /// What the page holds at this point of the pipeline.
+    pub items: T,
+    place: Place,
+    /// The page's share of the tenant's bytes in flight; given back when the page is dropped.
+    allowance: Option<OwnedSemaphorePermit>,
+}
+
+/// Where a page belongs, and what has to become durable together with its step.
+#[derive(Debug)]
+pub struct Place {
+    stream: Stream,
+    step: Step,
+    quarantined: Vec<Quarantined>,
+}
+
+impl Place {
+    /// The place of a page just read.
+    pub fn new(stream: Stream, advance: Advance, source: SourceInfo) -> Place {
+        Place {
+            stream,
+            step: Step {
+                stream: stream.name().to_owned(),
+                advance,
+                source,
+                newest_event: None,
+                seen: Vec::new(),
+                rewound: false,
+                caught_up: false,
+            },
+            quarantined: Vec::new(),
+        }
+    }
+
+    /// Notes the newest event time of the page.
+    pub fn with_newest_event(mut self, at: Option<UnixMs>) -> Place {
+        self.step.newest_event = at;
+        self
+    }
+
+    /// Notes whether the API said that nothing more was waiting.
+    pub fn with_caught_up(mut self, caught_up: bool) -> Place {
+        self.step.caught_up = caught_up;
+        self
+    }
+
+    /// Notes that the step goes back in time, so that dedup has to remember everything.
+    pub fn with_rewind(mut self) -> Place {
+        self.step.rewound = true;
+        self
+    }
+
+    /// Sets aside what could not be decoded.
+    pub fn with_quarantined(mut self, quarantined: Vec<Quarantined>) -> Place {
+        self.quarantined = quarantined;
+        self
+    }
+}
+
+impl<T> Page<T> {
+    /// Makes a page. `allowance` is its share of the bytes in flight.
+    pub fn new(items: T, place: Place, allowance: Option<OwnedSemaphorePermit>) -> Page<T> {
+        Page { items, place, allowance }
+    }
+
+    /// Replaces what the page holds and keeps its place.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Page<U> {
+        Page { items: f(self.items), place: self.place, allowance: self.allowance }
+    }
+
+    /// Gives the page its share of the bytes in flight.
+    pub fn with_allowance(self, share: OwnedSemaphorePermit) -> Page<T> {
+        Page { allowance: Some(share), ..self }
+    }
+
+    /// The stream the page is from.
+    pub fn stream(&self) -> Stream {
+        self.place.stream
+    }
+
+    /// The step that the page stands for.
+    pub fn advance(&self) -> &Advance {
+        &self.place.step.advance
+    }
+
+    /// Whether the page goes back in time.
+    pub fn is_rewind(&self) -> bool {
+        self.place.step.rewound
+    }
+
+    /// Whether nothing more was waiting behind the page.
+    pub fn is_caught_up(&self) -> bool {
+        self.place.step.caught_up
+    }
+
+    /// Notes the ids of the events that the page still holds, once.
+    pub fn remember(&mut self, ids: Vec<Fingerprint>) {
+        self.place.step.seen = vec![ids];
+    }
+}
+
+/// What one upload covers: whole pages, joined stream by stream.
+#[derive(Clone, Debug, Default)]
+pub struct Coverage {
+    steps: Vec<(Stream, Step)>,
+    quarantined: Vec<Quarantined>,
+    shared: HashMap<String, Entry, FixedState>,
+    shared_bytes: usize,
+    events: u64,
+    bytes: usize,
+}
+
+impl Coverage {
+    /// Takes the page that follows.
+    ///
+    /// # Errors
+    ///
+    /// [`NotJoined`] if a page of its stream is missing in between.
+    pub fn add(&mut self, page: &Page<Records>) -> Result<(), NotJoined> {
+        let Place { stream, step, quarantined } = &page.place;
+        match self.steps.iter_mut().find(|(of, _)| of == stream) {
+            Some((_, so_far)) => join(so_far, step)?,
+            None => self.steps.push((*stream, step.clone())),
+        }
+        self.quarantined.extend_from_slice(quarantined);
+        self.events += step.events();
+        self.bytes += page.items.bytes();
+        for record in page.items.of(Sharing::Shared) {
+            self.share(&record);
+        }
+        Ok(())
+    }
+
+    /// Keeps the newest version of a shared record.
+    fn share(&mut self, record: &Record<'_>) {
+        // Most events name a user who is here already, with nothing new to say.
+        if let Some(known) = self.shared.get_mut(record.key)
+            && known.record == record.json
+        {
+            known.version = known.version.max(record.version);
+            return;
+        }
+        let entry = Entry {
+            key: record.key.to_owned(),
+            version: record.version,
+            record: record.json.to_owned(),
+        };
+        match self.shared.entry(entry.key.clone()) {
+            hash_map::Entry::Occupied(mut known) => {
+                if entry.supersedes(known.get()) {
+                    self.shared_bytes += entry.record.len();
+                    self.shared_bytes -= known.get().record.len();
+                    known.insert(entry);
+                }
+            }
+            hash_map::Entry::Vacant(vacant) => {
+                self.shared_bytes += 2 * entry.key.len() + entry.record.len();
+                vacant.insert(entry);
+            }
+        }
+    }
+
+    /// Sets aside a record that the destination will never take.
+    pub fn quarantine(&mut self, record: Quarantined) {
+        self.quarantined.push(record);
+    }
+
+    /// The step of each stream, in the order the streams first appeared.
+    pub fn steps(&self) -> impl Iterator<Item = (Stream, &Step)> {
+        self.steps.iter().map(|(stream, step)| (*stream, step))
+    }
+
+    /// The newest version of every shared record in the pages, in no order.
+    pub fn shared(&self) -> impl Iterator<Item = &Entry> {
+        self.shared.values()
+    }
+
+    /// Memory that the shared records take.
+    pub fn shared_bytes(&self) -> usize {
+        self.shared_bytes
+    }
+
+    /// Events in the pages, duplicates left out.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Bytes of JSON in the pages.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes the coverage apart: steps, shared records, quarantine.
+    pub fn into_parts(self) -> (Vec<Step>, Vec<Entry>, Vec<Quarantined>) {
+        let steps = self.steps.into_iter().map(|(_, step)| step).collect();
+        (steps, self.shared.into_values().collect(), self.quarantined)
+    }
+}
+
+/// Joins the step that follows onto `so_far`.
+///
+/// A rewind in the second step makes the stream catch up anew; otherwise it has
+/// caught up once either step says so.
+fn join(so_far: &mut Step, next: &Step) -> Result<(), NotJoined> {
+    so_far.advance = so_far.advance.clone().then(next.advance.clone())?;
+    so_far.source = next.source.clone();
+    so_far.newest_event = so_far.newest_event.max(next.newest_event);
+    so_far.seen.extend_from_slice(&next.seen);
+    so_far.caught_up = if next.rewound { next.caught_up } else { so_far.caught_up || next.caught_up };
+    so_far.rewound |= next.rewound;
+    Ok(())
+}

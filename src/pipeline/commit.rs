@@ -1,0 +1,51 @@
+//! Moves the checkpoints. The only place that does.
+
+use std::sync::Arc;
+
+use opgraph_state::{Epoch, Store};
+use tokio::sync::mpsc::Receiver;
+use tracing::{debug, warn};
+
+use super::Stopped;
+use crate::{clock::Clock, sink::Ack, stream::Stream, telemetry::Meter};
+
+/// Commits each ack in the order it came. A refused commit ends the run:
+/// another run owns the tenant, or a page is missing.
+pub(super) async fn run<T: Store>(
+    mut acks: Receiver<Ack>,
+    store: T,
+    tenant: Arc<str>,
+    epoch: Epoch,
+    ceiling: u64,
+    clock: Clock,
+    meter: Arc<Meter>,
+) -> Result<(), Stopped> {
+    while let Some(ack) = acks.recv().await {
+        let set_aside = ack.quarantined() as u64;
+        if set_aside > 0 {
+            let entries = store.quarantine_len(&tenant).await? + set_aside;
+            if entries > ceiling {
+                return Err(Stopped::Quarantine { entries, ceiling });
+            }
+        }
+        let at = clock.now();
+        let commit = ack.into_commit(&tenant, epoch, at);
+        let steps: Vec<_> = commit.steps.iter().map(|step| (step.stream.clone(), step.events())).collect();
+        store.commit(commit).await?;
+
+        meter.uploads.add(1);
+        meter.commits.add(1);
+        for (stream, events) in steps {
+            debug!(stream, events, "checkpoint moved");
+            if let Some(stream) = Stream::named(&stream) {
+                meter.stream(stream).committed.add(events);
+                meter.stream(stream).committed_at.set(at);
+            }
+        }
+        if set_aside > 0 {
+            meter.quarantined.add(set_aside);
+            warn!(entries = set_aside, "set aside in quarantine");
+        }
+    }
+    Ok(())
+}

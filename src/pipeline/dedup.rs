@@ -1,0 +1,195 @@
+//! Drops events that were seen before.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use hashbrown::HashTable;
+use opgraph_state::{Checkpoint, Fingerprint, Store, StoreError};
+use tokio::sync::mpsc::{Receiver, Sender};
+
+use super::Stopped;
+use crate::{
+    page::Page,
+    stream::{Events, Stream},
+    telemetry::Meter,
+};
+
+/// Removes from each page the events that an earlier page held.
+///
+/// A page is never swallowed, however empty it becomes. An event counts as seen
+/// once it has been passed on in this run, or was committed by an earlier one:
+/// an event that an earlier run passed on and never committed is taken again.
+pub(super) async fn run<T: Store>(
+    mut pages: Receiver<Page<Events>>,
+    mut memory: Memory,
+    store: T,
+    tenant: Arc<str>,
+    meter: Arc<Meter>,
+    out: Sender<Page<Events>>,
+) -> Result<(), Stopped> {
+    while let Some(mut page) = pages.recv().await {
+        let stream = page.stream();
+        if page.is_rewind() {
+            memory.recall(&store, &tenant, stream).await?;
+        }
+        let seen = memory.of(stream);
+        let before = page.items.len();
+        let mut fresh = Vec::with_capacity(before);
+        page.items.retain(|id| {
+            let new = seen.is_new(id);
+            if new {
+                fresh.push(id);
+            }
+            new
+        });
+        meter.stream(stream).duplicates.add((before - fresh.len()) as u64);
+        page.remember(fresh);
+        if page.is_caught_up() {
+            seen.horizon = None;
+        }
+        if out.send(page).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The ids that dedup remembers, stream by stream.
+#[derive(Debug)]
+pub(super) struct Memory {
+    streams: BTreeMap<Stream, Seen>,
+    recent: usize,
+}
+
+impl Memory {
+    /// Reads back what was committed: the newest ids of each stream, or the
+    /// whole horizon of one that is still reading a rewind's overlap.
+    pub(super) async fn load<T: Store>(
+        store: &T,
+        tenant: &str,
+        streams: &[(Stream, Checkpoint)],
+        recent: usize,
+    ) -> Result<Memory, StoreError> {
+        let mut memory = Memory { streams: BTreeMap::new(), recent };
+        for (stream, checkpoint) in streams {
+            let newest = store.seen(tenant, stream.name(), Some(recent)).await?;
+            let seen = memory.of(*stream);
+            for id in newest.into_iter().take(recent).rev() {
+                seen.recent.insert(id);
+            }
+            if checkpoint.rewinding {
+                memory.recall(store, tenant, *stream).await?;
+            }
+        }
+        Ok(memory)
+    }
+
+    /// Reads the whole horizon back, until the stream has caught up again.
+    async fn recall<T: Store>(&mut self, store: &T, tenant: &str, stream: Stream) -> Result<(), StoreError> {
+        let mut ids = store.seen(tenant, stream.name(), None).await?;
+        ids.sort_unstable();
+        self.of(stream).horizon = Some(ids.into_boxed_slice());
+        Ok(())
+    }
+
+    fn of(&mut self, stream: Stream) -> &mut Seen {
+        let recent = self.recent;
+        self.streams.entry(stream).or_insert_with(|| Seen { recent: Recent::new(recent), horizon: None })
+    }
+}
+
+/// The ids of one stream.
+#[derive(Debug)]
+struct Seen {
+    recent: Recent,
+    /// Everything committed within the horizon, sorted: 16 bytes an id.
+    horizon: Option<Box<[Fingerprint]>>,
+}
+
+impl Seen {
+    /// Whether the id is met for the first time; it is remembered.
+    fn is_new(&mut self, id: Fingerprint) -> bool {
+        let known = self.horizon.as_ref().is_some_and(|ids| ids.binary_search(&id).is_ok());
+        !known && self.recent.insert(id)
+    }
+}
+
+/// The newest ids, up to a fixed number: a ring of ids, and a table of places
+/// in it. About 26 bytes an id when full, nothing when empty.
+#[derive(Debug)]
+struct Recent {
+    ring: Vec<Fingerprint>,
+    places: HashTable<u32>,
+    oldest: usize,
+    most: usize,
+}
+
+impl Recent {
+    fn new(most: usize) -> Recent {
+        Recent { ring: Vec::new(), places: HashTable::new(), oldest: 0, most: most.clamp(1, u32::MAX as usize) }
+    }
+
+    /// Remembers an id, forgetting the oldest if need be; false if it is known.
+    fn insert(&mut self, id: Fingerprint) -> bool {
+        if self.places.find(hash(id), |place| self.ring[*place as usize] == id).is_some() {
+            return false;
+        }
+        let place = if self.ring.len() < self.most {
+            self.ring.push(id);
+            self.ring.len() - 1
+        } else {
+            let place = self.oldest;
+            let forgotten = std::mem::replace(&mut self.ring[place], id);
+            if let Ok(entry) = self.places.find_entry(hash(forgotten), |at| *at as usize == place) {
+                entry.remove();
+            }
+            self.oldest = (place + 1) % self.most;
+            place
+        };
+        self.places.insert_unique(hash(id), place as u32, |at| hash(self.ring[*at as usize]));
+        true
+    }
+}
+
+/// A fingerprint is a hash already.
+fn hash(id: Fingerprint) -> u64 {
+    id.0 as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_newest_ids_are_remembered_and_no_others(
+            most in 1usize..20,
+            ids in prop::collection::vec(0u128..40, 0..200),
+        ) {
+            let mut recent = Recent::new(most);
+            let mut model: VecDeque<u128> = VecDeque::new();
+            for id in ids {
+                let new = !model.contains(&id);
+                prop_assert_eq!(recent.insert(Fingerprint(id)), new);
+                if new {
+                    model.push_back(id);
+                    if model.len() > most {
+                        model.pop_front();
+                    }
+                }
+                prop_assert_eq!(recent.places.len(), model.len());
+            }
+        }
+    }
+
+    #[test]
+    fn two_ids_that_share_half_their_bits_are_two_ids() {
+        let mut recent = Recent::new(8);
+        assert!(recent.insert(Fingerprint(1)));
+        assert!(recent.insert(Fingerprint(1 | 1 << 100)));
+        assert!(!recent.insert(Fingerprint(1)));
+    }
+}

@@ -1,0 +1,187 @@
+//! The pipeline of one tenant: from HTTP pages to committed cursors.
+//!
+//! ```text
+//!  fetch (one a stream) ─┐
+//!  fetch ────────────────┼─► dedup ──► map ──► upload ──► commit
+//!  fetch ────────────────┘   Events    Records  Ack        checkpoint
+//! ```
+//!
+//! Each arrow is a bounded channel of pages, and all pages in flight share one
+//! allowance of bytes, so a slow sink slows the sources and memory has a
+//! ceiling. Each stage is one task and ends when its input ends: closing the
+//! fetchers drains the rest. The pages of a stream are never reordered.
+
+// The stages, in the order an event meets them.
+pub mod fetch;
+
+pub mod dedup;
+
+pub mod map;
+
+pub mod upload;
+
+pub mod commit;
+
+use std::sync::Arc;
+
+use opgraph_state::{Checkpoint, Epoch, Store, StoreError, UnixMs};
+use tokio::{
+    sync::{Semaphore, mpsc::channel},
+    task::{JoinError, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::Clock,
+    http::{Failure, Halt, Remedy},
+    sink::{Sink, SinkError},
+    source::{Pace, Reading, Source, pages},
+    stream::{Mapping, Stream},
+    telemetry::Meter,
+};
+
+/// How much may be in flight at once. Memory follows from these numbers, not
+/// from what is ingested or how long a sink is down.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Pages waiting between two stages.
+    pub pages: usize,
+    /// Bytes of pages between the fetchers and the sink, as they will be when mapped.
+    pub bytes: usize,
+    /// Events of each stream that dedup remembers outside a rewind. Has to
+    /// cover every page that is not committed yet.
+    pub recent: usize,
+    /// Entries a tenant's quarantine may hold before the tenant halts.
+    pub quarantine: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { pages: 4, bytes: 24 << 20, recent: 262_144, quarantine: 10_000 }
+    }
+}
+
+/// One life of a tenant's pipeline: everything a run works with.
+#[derive(Debug)]
+pub struct Run<S, K, T> {
+    /// The tenant.
+    pub tenant: Arc<str>,
+    /// The number of this run.
+    pub epoch: Epoch,
+    /// Where pages come from.
+    pub source: Arc<S>,
+    /// Where records go.
+    pub sink: Arc<K>,
+    /// What survives a crash.
+    pub store: T,
+    /// The streams to read, and where each stands.
+    pub streams: Vec<(Stream, Checkpoint)>,
+    /// Where a rewind goes when nothing was ever committed.
+    pub first: UnixMs,
+    /// What happens when a stream has caught up.
+    pub pace: Pace,
+    /// How events are mapped.
+    pub mapping: Mapping,
+    /// How much may be in flight.
+    pub limits: Limits,
+    /// The wall clock.
+    pub clock: Clock,
+    /// The tenant's counters.
+    pub meter: Arc<Meter>,
+    /// Closes the fetchers when it is cancelled; the rest drains.
+    pub closing: CancellationToken,
+}
+
+/// How a run ended when no stage failed: every fetched page is committed.
+#[derive(Debug, Default)]
+pub struct Drained {
+    /// Streams whose fetcher gave up, and why. The others were not affected.
+    pub halted: Vec<(Stream, Failure)>,
+}
+
+/// Runs the pipeline until its fetchers have ended and everything is committed,
+/// or until a stage fails.
+///
+/// # Errors
+///
+/// On failure every stage is dropped with all it held. Nothing is lost by
+/// that: the next run starts from the checkpoints, and only from them.
+pub async fn run<S: Source, K: Sink, T: Store + Clone>(run: Run<S, K, T>) -> Result<Drained, Stopped> {
+    let Run { tenant, epoch, source, sink, store, streams, limits, clock, meter, closing, .. } = run;
+    let seen = dedup::Memory::load(&store, &tenant, &streams, limits.recent).await?;
+    let allowance = Arc::new(Semaphore::new(limits.bytes / fetch::ALLOWANCE_UNIT));
+
+    let (fetched_out, fetched) = channel(limits.pages);
+    let (fresh_out, fresh) = channel(limits.pages);
+    let (mapped_out, mapped) = channel(limits.pages);
+    let (acks_out, acks) = channel(limits.pages);
+
+    let mut fetchers = JoinSet::new();
+    for (stream, checkpoint) in streams {
+        let (source, clock, meter) = (source.clone(), clock.clone(), meter.clone());
+        let reading = Reading { source, stream, checkpoint, first: run.first, pace: run.pace, clock, meter };
+        let fetch = fetch::run(pages(reading), closing.clone(), allowance.clone(), fetched_out.clone());
+        fetchers.spawn(async move { (stream, fetch.await) });
+    }
+    drop(fetched_out);
+
+    let mut stages = JoinSet::new();
+    stages.spawn(dedup::run(fetched, seen, store.clone(), tenant.clone(), meter.clone(), fresh_out));
+    stages.spawn(map::run(fresh, run.mapping, meter.clone(), mapped_out));
+    stages.spawn(upload::run(mapped, sink, acks_out));
+    stages.spawn(commit::run(acks, store, tenant, epoch, limits.quarantine, clock, meter.clone()));
+
+    let mut drained = Drained::default();
+    while !(fetchers.is_empty() && stages.is_empty()) {
+        tokio::select! {
+            Some(ended) = stages.join_next() => ended.map_err(Stopped::Panic)??,
+            Some(ended) = fetchers.join_next() => {
+                if let (stream, Err(failure)) = ended.map_err(Stopped::Panic)? {
+                    fetch::report(stream, &failure, &meter);
+                    drained.halted.push((stream, failure));
+                }
+            }
+        }
+    }
+    Ok(drained)
+}
+
+/// Why a run stopped before it was drained.
+#[derive(Debug, thiserror::Error)]
+pub enum Stopped {
+    /// The destination failed.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The state failed, or refused a commit.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Too much is in quarantine.
+    #[error("the quarantine would hold {entries} entries, more than the {ceiling} allowed")]
+    Quarantine {
+        /// Entries there would be.
+        entries: u64,
+        /// Entries there may be.
+        ceiling: u64,
+    },
+    /// A page of a stream is missing between two others. Never happens; nothing is committed if it does.
+    #[error("the pages of a stream do not join: {0}")]
+    Gap(#[from] opgraph_state::NotJoined),
+    /// A stage panicked.
+    #[error("a stage panicked")]
+    Panic(#[source] JoinError),
+}
+
+impl Stopped {
+    /// What to do about it.
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Stopped::Sink(error) => error.remedy.clone(),
+            Stopped::Store(error) => crate::supervisor::store_remedy(error),
+            Stopped::Quarantine { .. } => Remedy::Halt(Halt::Guard {
+                hint: "look at `opgraph status`: the API may have changed its shape; update opgraph".to_owned(),
+            }),
+            // The next run starts from the checkpoints; if it happens again, it is reported again.
+            Stopped::Gap(_) | Stopped::Panic(_) => Remedy::RETRY,
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Fills uploads with pages, and passes their acks on in order.
+
+use std::sync::Arc;
+
+use tokio::{
+    sync::{
+        Semaphore,
+        mpsc::{Receiver, Sender, channel},
+    },
+    time::{Instant, timeout_at},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Stopped;
+use crate::{
+    graph::Records,
+    page::{Coverage, Page},
+    sink::{Ack, Sink, SinkError, Upload},
+};
+
+/// The most memory that an upload's shared records may take before it is finished.
+const MOST_SHARED_BYTES: usize = 16 << 20;
+
+/// An upload on its way to its ack; abandoned when dropped.
+type Finishing = AbortOnDropHandle<Result<Ack, SinkError>>;
+
+/// Writes pages into uploads. An upload is finished when it is full or old, or
+/// when the pages end; the next one is filled meanwhile, as far as the sink allows.
+pub(super) async fn run<K: Sink>(
+    pages: Receiver<Page<Records>>,
+    sink: Arc<K>,
+    out: Sender<Ack>,
+) -> Result<(), Stopped> {
+    // Uploads finish side by side. Their acks leave in the order the uploads
+    // were filled, whichever is done first: this channel keeps it.
+    let (uploads_out, uploads) = channel(sink.limits().finishing + 1);
+    tokio::try_join!(fill(pages, sink, uploads_out), pass_on(uploads, out))?;
+    Ok(())
+}
+
+/// Fills one upload after the other.
+async fn fill<K: Sink>(
+    mut pages: Receiver<Page<Records>>,
+    sink: Arc<K>,
+    out: Sender<Finishing>,
+) -> Result<(), Stopped> {
+    let limits = sink.limits();
+    let slots = Arc::new(Semaphore::new(limits.finishing + 1));
+    while let Some(first) = pages.recv().await {
+        let Ok(slot) = slots.clone().acquire_owned().await else { break };
+        let mut upload = sink.open();
+        let mut covered = Coverage::default();
+        let deadline = Instant::now() + limits.age;
+        let mut next = Some(first);
+        while let Some(page) = next.take() {
+            covered.add(&page)?;
+            upload.write(Arc::new(page)).await?;
+            let full = covered.events() >= limits.events
+                || covered.bytes() >= limits.bytes
+                || covered.shared_bytes() >= MOST_SHARED_BYTES;
+            if !full {
+                next = timeout_at(deadline, pages.recv()).await.ok().flatten();
+            }
+        }
+        let finish = tokio::spawn(async move {
+            let ack = upload.finish(covered).await;
+            drop(slot);
+            ack
+        });
+        if out.send(AbortOnDropHandle::new(finish)).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Waits for each upload in turn and passes its ack on.
+async fn pass_on(mut uploads: Receiver<Finishing>, out: Sender<Ack>) -> Result<(), Stopped> {
+    while let Some(upload) = uploads.recv().await {
+        let ack = upload.await.map_err(Stopped::Panic)??;
+        if out.send(ack).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,183 @@
+//! Writes records into the tables, inside whatever transaction is open.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use opgraph_state::{Entry, Version};
+use rusqlite::{Connection, OptionalExtension, Statement, params};
+
+use super::schema::{table_of_entity, table_of_relationship};
+use crate::{
+    graph::{EntityType, Record, RecordType, RelationshipType, Sharing},
+    sink::shared::{self, Unreadable},
+};
+
+/// The most row ids of shared entities that are remembered, for each type.
+const MOST_KNOWN: usize = 65_536;
+
+/// The rank of an entity that a relationship names and whose own record has not come.
+const NAMED: i64 = -1;
+
+/// Why a record was not written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refused {
+    /// SQLite refused.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// A shared record that is none.
+    #[error("the shared record `{key}` cannot be read")]
+    Unreadable {
+        /// Its key.
+        key: String,
+        /// Why.
+        #[source]
+        cause: Unreadable,
+    },
+}
+
+/// Every table of the graph, with its statements prepared.
+pub(super) struct Tables<'c> {
+    entities: Vec<EntityTable<'c>>,
+    relationships: Vec<Statement<'c>>,
+}
+
+impl<'c> Tables<'c> {
+    /// Prepares the statements.
+    pub(super) fn new(connection: &'c Connection) -> rusqlite::Result<Tables<'c>> {
+        let entities = EntityType::ALL.iter().map(|of| EntityTable::new(connection, *of));
+        let relationships = RelationshipType::ALL.iter().map(|of| {
+            let table = table_of_relationship(*of);
+            connection.prepare(&format!("INSERT OR IGNORE INTO {table} VALUES (?1, ?2)"))
+        });
+        Ok(Tables { entities: entities.collect::<Result<_, _>>()?, relationships: relationships.collect::<Result<_, _>>()? })
+    }
+
+    /// Forgets every row id. Due after a rollback, which takes rows back, and
+    /// when somebody else has written.
+    pub(super) fn forget(&mut self) {
+        for table in &mut self.entities {
+            table.last = None;
+            table.known.clear();
+        }
+    }
+
+    /// Writes a record of a page.
+    pub(super) fn put(&mut self, record: &Record<'_>) -> rusqlite::Result<()> {
+        match (record.of, record.ends) {
+            (RecordType::Relationship(of), Some((from, to))) => self.relate(of, from, to),
+            (RecordType::Entity(of), _) => self.entity(of).put(record.key, record.version, record.json),
+            (RecordType::Relationship(_), None) => Ok(()),
+        }
+    }
+
+    /// Writes the newest version of a shared record.
+    pub(super) fn put_shared(&mut self, entry: &Entry) -> Result<(), Refused> {
+        let unreadable = |cause| Refused::Unreadable { key: entry.key.clone(), cause };
+        let head = shared::head(entry).map_err(unreadable)?;
+        match (head.of, head.ends) {
+            (RecordType::Relationship(of), Some((from, to))) => self.relate(of, &from, &to)?,
+            (RecordType::Entity(of), _) => self.entity(of).put(&entry.key, entry.version, &entry.record)?,
+            (RecordType::Relationship(_), None) => (),
+        }
+        Ok(())
+    }
+
+    fn entity(&mut self, of: EntityType) -> &mut EntityTable<'c> {
+        // Variants are numbered in the order of `ALL`, without values of their own.
+        &mut self.entities[of as usize]
+    }
+
+    /// A relationship never changes: its ends and its type are all there is.
+    fn relate(&mut self, of: RelationshipType, from: &str, to: &str) -> rusqlite::Result<()> {
+        let from = self.entity(of.from()).id(from)?;
+        let to = self.entity(of.to()).id(to)?;
+        self.relationships[of as usize].execute([from, to])?;
+        Ok(())
+    }
+}
+
+/// The table of one entity type.
+struct EntityTable<'c> {
+    connection: &'c Connection,
+    of: EntityType,
+    insert: Statement<'c>,
+    renew: Statement<'c>,
+    find: Statement<'c>,
+    /// The last entity written: the relationships of an event follow it at once.
+    last: Option<(String, i64)>,
+    /// Row ids of shared entities. Bounded by [`MOST_KNOWN`].
+    known: HashMap<String, i64, RandomState>,
+}
+
+impl<'c> EntityTable<'c> {
+    fn new(connection: &'c Connection, of: EntityType) -> rusqlite::Result<EntityTable<'c>> {
+        let table = table_of_entity(of);
+        Ok(EntityTable {
+            connection,
+            of,
+            insert: connection.prepare(&format!(
+                "INSERT INTO {table} (key, rank, at, json) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING"
+            ))?,
+            // The order of `Entry::supersedes`. SQLite compares text by its bytes, as Rust does.
+            renew: connection.prepare(&format!(
+                "UPDATE {table} SET rank = ?2, at = ?3, json = ?4 WHERE key = ?1 AND (?2, ?3, ?4) > (rank, at, json)"
+            ))?,
+            find: connection.prepare(&format!("SELECT id FROM {table} WHERE key = ?1"))?,
+            last: None,
+            known: HashMap::default(),
+        })
+    }
+
+    /// Keeps the record, unless what is there supersedes it. Events' own
+    /// records follow the same rule: they never change, so it never matters.
+    fn put(&mut self, key: &str, version: Version, json: &str) -> rusqlite::Result<()> {
+        let values = params![key, version.rank, version.at.0, json];
+        if self.insert.execute(values)? == 1 {
+            self.remember(key, self.connection.last_insert_rowid());
+        } else {
+            self.renew.execute(values)?;
+        }
+        Ok(())
+    }
+
+    /// The row id of an entity. One that is not there yet is noted by its key
+    /// alone; its record follows within the transaction, because both ends of
+    /// a relationship are among the records of its page.
+    fn id(&mut self, key: &str) -> rusqlite::Result<i64> {
+        if let Some((last, id)) = &self.last
+            && last == key
+        {
+            return Ok(*id);
+        }
+        if let Some(id) = self.known.get(key) {
+            return Ok(*id);
+        }
+        let found = self.find.query_row([key], |row| row.get(0)).optional()?;
+        let id = match found {
+            Some(id) => id,
+            None => {
+                self.insert.execute(params![key, NAMED, 0, None::<&str>])?;
+                self.connection.last_insert_rowid()
+            }
+        };
+        self.remember(key, id);
+        Ok(id)
+    }
+
+    fn remember(&mut self, key: &str, id: i64) {
+        match (self.of.sharing(), &mut self.last) {
+            (Sharing::Shared, _) => {
+                if self.known.len() >= MOST_KNOWN {
+                    self.known.clear();
+                }
+                self.known.insert(key.to_owned(), id);
+            }
+            (Sharing::Event, Some((last, last_id))) => {
+                last.clear();
+                last.push_str(key);
+                *last_id = id;
+            }
+            (Sharing::Event, last) => *last = Some((key.to_owned(), id)),
+        }
+    }
+}

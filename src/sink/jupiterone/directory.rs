@@ -1,0 +1,161 @@
+//! Shared records: the newest version of each, beyond what the state has committed.
+
+use std::collections::{HashMap, HashSet};
+
+use opgraph_state::{Entry, Store};
+
+use super::{Home, pack::Origin};
+use crate::{
+    http::Remedy,
+    page::Coverage,
+    sink::{
+        SinkError,
+        shared::{self, Head},
+    },
+};
+
+/// Where quarantined shared records are kept: they are of no one stream.
+pub(super) const DIRECTORY: Origin = "directory";
+
+/// What this run has sent and the state may not know yet.
+#[derive(Debug)]
+pub(super) struct Directory {
+    /// Bounded by the uploads between their merge and their commit: what the
+    /// state knows is forgotten here at the next merge.
+    fresh: HashMap<String, Entry>,
+    /// Whether the directory scopes hold all that the state knows (plan `scope`).
+    pub(super) whole: bool,
+}
+
+/// A shared record to be sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Newest {
+    /// Its newest version, wherever that is from.
+    pub(super) entry: Entry,
+    /// Whether the content differs from what was sent before.
+    pub(super) changed: bool,
+}
+
+impl Directory {
+    /// Starts with nothing sent.
+    pub(super) fn new(whole: bool) -> Directory {
+        Directory { fresh: HashMap::new(), whole }
+    }
+
+    /// Answers the newest version of each record that the upload names.
+    ///
+    /// Whoever merges later sends later (the caller holds the turn, or this
+    /// directory's lock), so a newer version is never followed by an older one.
+    pub(super) async fn newest<S: Store>(
+        &mut self,
+        home: &Home<S>,
+        coverage: &Coverage,
+    ) -> Result<Vec<Newest>, SinkError> {
+        let named: HashSet<&String> = coverage.shared().map(|entry| &entry.key).collect();
+        let others = self.fresh.keys().filter(|key| !named.contains(key)).cloned();
+        let keys: Vec<String> = others.chain(named.iter().map(|key| (*key).clone())).collect();
+        drop(named);
+        let stored = home.store.directory(&home.tenant, keys).await;
+        let stored = stored.map_err(|error| home.failed("look up the directory", error))?;
+        Ok(self.merge(coverage, stored.into_iter().flatten()))
+    }
+
+    /// The pure part: `stored` is what the state knows of the named and the fresh keys.
+    fn merge(&mut self, coverage: &Coverage, stored: impl Iterator<Item = Entry>) -> Vec<Newest> {
+        let stored: HashMap<String, Entry> = stored.map(|entry| (entry.key.clone(), entry)).collect();
+        self.fresh.retain(|key, fresh| stored.get(key).is_none_or(|stored| fresh.supersedes(stored)));
+
+        let mut newest = Vec::new();
+        for entry in coverage.shared() {
+            // Fresh ones supersede stored ones, or they would be gone.
+            let known = self.fresh.get(&entry.key).or_else(|| stored.get(&entry.key));
+            match known {
+                Some(known) if !entry.supersedes(known) => {
+                    newest.push(Newest { entry: known.clone(), changed: false });
+                }
+                known => {
+                    let changed = known.is_none_or(|known| known.record != entry.record);
+                    self.fresh.insert(entry.key.clone(), entry.clone());
+                    newest.push(Newest { entry: entry.clone(), changed });
+                }
+            }
+        }
+        newest
+    }
+
+    /// What the state may not know yet.
+    pub(super) fn fresh(&self) -> impl Iterator<Item = &Entry> {
+        self.fresh.values()
+    }
+}
+
+/// What kind of record an entry is.
+///
+/// # Errors
+///
+/// If the record is not one that opgraph has written.
+pub(super) fn head(entry: &Entry) -> Result<Head<'_>, SinkError> {
+    shared::head(entry).map_err(|error| SinkError {
+        doing: "read a shared record of the state".to_owned(),
+        remedy: Remedy::halt("run `opgraph state verify`"),
+        cause: error.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use opgraph_state::{Advance, Cursor, SourceInfo, UnixMs, Version};
+
+    use super::*;
+    use crate::{
+        graph::{EntityType, Records},
+        page::{Page, Place},
+        stream::Stream,
+    };
+
+    fn coverage(name: &str, at: i64) -> Coverage {
+        let mut records = Records::default();
+        let version = Version { rank: 2, at: UnixMs(at) };
+        let mut user = records.entity(EntityType::ItemUsageUser, "u", version);
+        user.text("name", Some(name));
+        user.close();
+        let advance = Advance::new(Cursor::Since(UnixMs(0)), Cursor::Since(UnixMs(1)));
+        let mut coverage = Coverage::default();
+        let place = Place::new(Stream::ItemUsages, advance, SourceInfo::default());
+        coverage.add(&Arc::new(Page::new(records, place, None))).unwrap();
+        coverage
+    }
+
+    fn entry(name: &str, at: i64) -> Entry {
+        coverage(name, at).shared().next().unwrap().clone()
+    }
+
+    #[test]
+    fn the_newest_version_is_sent_whoever_knows_it() {
+        // What this run sent before, what the state knows, what the upload
+        // names, and what is sent; whether it differs, and how much is kept.
+        type Told = Option<(&'static str, i64)>;
+        let check = |fresh: Told, stored: Told, named: (&str, i64), expect: (&str, i64), changed, kept| {
+            let mut directory = Directory::new(true);
+            if let Some((name, at)) = fresh {
+                directory.merge(&coverage(name, at), std::iter::empty());
+            }
+            let stored = stored.map(|(name, at)| entry(name, at));
+            let newest = directory.merge(&coverage(named.0, named.1), stored.into_iter());
+            assert_eq!(newest, [Newest { entry: entry(expect.0, expect.1), changed }]);
+            assert_eq!(directory.fresh().count(), kept, "what the state knows is forgotten");
+        };
+        check(None, None, ("a", 1), ("a", 1), true, 1);
+        check(None, Some(("a", 1)), ("a", 1), ("a", 1), false, 0);
+        check(None, Some(("a", 1)), ("a", 2), ("a", 2), false, 1);
+        check(None, Some(("a", 1)), ("b", 2), ("b", 2), true, 1);
+        check(None, Some(("a", 2)), ("b", 1), ("a", 2), false, 0);
+        check(Some(("a", 2)), None, ("b", 1), ("a", 2), false, 1);
+        check(Some(("a", 2)), None, ("b", 3), ("b", 3), true, 1);
+        check(Some(("a", 2)), Some(("a", 2)), ("b", 1), ("a", 2), false, 0);
+        check(Some(("a", 2)), Some(("c", 5)), ("b", 3), ("c", 5), false, 0);
+        check(Some(("a", 9)), Some(("c", 5)), ("b", 7), ("a", 9), false, 1);
+    }
+}

@@ -1,0 +1,264 @@
+//! Packs records and sends them through a job that it opens when it has to.
+
+use std::sync::Arc;
+
+use opgraph_state::{Quarantined, Store};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+
+use super::{
+    Link,
+    api::Target,
+    job::{Ending, Job},
+    notes::Note,
+    pack::{Kind, LARGEST_BODY, Origin, Packed, Packer, refused, without_raw_data},
+};
+use crate::{http::Remedy, sink::SinkError};
+
+/// The most bytes of bodies that wait for a job to be opened, while the last
+/// job is being finalized. Beyond it, writing waits.
+const MOST_WAITING: usize = 32 << 20;
+
+/// The way of records into one job.
+///
+/// Memory: two bodies being packed, [`MOST_WAITING`] before the job is open,
+/// and what the tenant's slots allow in flight.
+pub(super) struct Feed<S> {
+    link: Arc<Link<S>>,
+    target: Target,
+    /// The stream whose events these are; `None` if shared records are among them.
+    stream: Option<Origin>,
+    ending: Ending,
+    /// Whose turn it is to have a job open, where only one may.
+    turns: Option<Arc<Semaphore>>,
+    entities: Packer,
+    relationships: Packer,
+    waiting: Vec<Packed>,
+    waiting_bytes: usize,
+    open: Option<Open>,
+    set_aside: Vec<Quarantined>,
+}
+
+struct Open {
+    job: Job,
+    note: Note,
+    turn: Option<Turn>,
+}
+
+/// What became of a feed.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    /// Notes that the commit may remove.
+    pub(super) settled: Vec<String>,
+    /// Records that JupiterOne will never take.
+    pub(super) set_aside: Vec<Quarantined>,
+}
+
+impl Sent {
+    /// Adds another feed's.
+    pub(super) fn add(&mut self, other: Sent) {
+        self.settled.extend(other.settled);
+        self.set_aside.extend(other.set_aside);
+    }
+}
+
+impl<S: Store> Feed<S> {
+    /// Contacts nobody.
+    pub(super) fn new(
+        link: &Arc<Link<S>>,
+        target: Target,
+        stream: Option<Origin>,
+        ending: Ending,
+    ) -> Feed<S> {
+        Feed {
+            link: Arc::clone(link),
+            target,
+            stream,
+            ending,
+            turns: None,
+            entities: Packer::new(Kind::Entities, LARGEST_BODY),
+            relationships: Packer::new(Kind::Relationships, LARGEST_BODY),
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            open: None,
+            set_aside: Vec::new(),
+        }
+    }
+
+    /// Opens its job only when no other feed of the same turns has one open.
+    pub(super) fn in_turn(self, turns: &Arc<Semaphore>) -> Feed<S> {
+        Feed { turns: Some(Arc::clone(turns)), ..self }
+    }
+
+    /// Whether there is no job, and no reason for one.
+    pub(super) fn is_unused(&self) -> bool {
+        self.open.is_none()
+            && self.waiting.is_empty()
+            && self.entities.is_empty()
+            && self.relationships.is_empty()
+    }
+
+    /// Takes a record, with `labels` (see [`Packer::push`]) at its end.
+    pub(super) async fn push(
+        &mut self,
+        kind: Kind,
+        json: &str,
+        labels: &str,
+        origin: Origin,
+    ) -> Result<(), SinkError> {
+        match self.pack(kind, json, labels, origin) {
+            Some(body) => self.pass_on(body).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Packs a record. One that fits into no body loses its raw data, and if
+    /// that does not help it is set aside.
+    fn pack(&mut self, kind: Kind, json: &str, labels: &str, origin: Origin) -> Option<Packed> {
+        let packer = match kind {
+            Kind::Entities => &mut self.entities,
+            Kind::Relationships => &mut self.relationships,
+        };
+        if let Ok(body) = packer.push(json, labels, origin) {
+            return body;
+        }
+        let bare = without_raw_data(json);
+        if let Some(Ok(body)) = bare.map(|bare| packer.push(&bare, labels, origin)) {
+            self.link.api.meter.raw_data_dropped.add(1);
+            return body;
+        }
+        self.set_aside.push(refused(origin, json, self.link.home.clock.now()));
+        None
+    }
+
+    /// Sends a full body, or lets it wait where another job is still open.
+    async fn pass_on(&mut self, body: Packed) -> Result<(), SinkError> {
+        self.waiting_bytes += body.json.len();
+        self.waiting.push(body);
+        if self.open.is_none() {
+            match self.try_turn() {
+                Some(turn) => self.open_in(turn).await?,
+                None if self.waiting_bytes <= MOST_WAITING => return Ok(()),
+                None => self.open().await?,
+            }
+        }
+        self.send_waiting().await
+    }
+
+    /// Opens the job, once it is this feed's turn.
+    pub(super) async fn open(&mut self) -> Result<(), SinkError> {
+        if self.open.is_some() {
+            return Ok(());
+        }
+        let turn = match &self.turns {
+            Some(turns) => Some(Turn::wait(turns).await.map_err(an_earlier_job_failed)?),
+            None => None,
+        };
+        self.open_in(turn).await
+    }
+
+    fn try_turn(&self) -> Option<Option<Turn>> {
+        match &self.turns {
+            None => Some(None),
+            Some(turns) => Turn::now(turns).map(Some),
+        }
+    }
+
+    /// Starts the job and notes it. Nothing is uploaded before the note is
+    /// durable, so a crash before that leaves a job that holds nothing: nobody
+    /// aborts it, and it never reaches the graph.
+    async fn open_in(&mut self, turn: Option<Turn>) -> Result<(), SinkError> {
+        let Link { api, home, slots, .. } = &*self.link;
+        let job = Job::start(Arc::clone(api), home.clock.clone(), Arc::clone(slots), &self.target).await?;
+        let note = Note::Job {
+            id: job.id().to_owned(),
+            scope: self.target.scope_name().map(str::to_owned),
+            stream: self.stream.map(str::to_owned),
+            append_only: self.ending.is_append_only(),
+            told: false,
+        };
+        home.note(&note).await?;
+        self.open = Some(Open { job, note, turn });
+        Ok(())
+    }
+
+    async fn send_waiting(&mut self) -> Result<(), SinkError> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        self.waiting_bytes = 0;
+        for body in self.waiting.drain(..) {
+            open.job.send(body).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends all there is and returns once it was taken. Opens no job for nothing.
+    pub(super) async fn seal(&mut self) -> Result<(), SinkError> {
+        let rest = [self.entities.flush(), self.relationships.flush()];
+        self.waiting.extend(rest.into_iter().flatten());
+        if !self.waiting.is_empty() {
+            self.open().await?;
+            self.send_waiting().await?;
+        }
+        match &mut self.open {
+            Some(open) => open.job.drain().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Seals, finalizes, and returns once all of it is in the graph.
+    pub(super) async fn finish(mut self) -> Result<Sent, SinkError> {
+        self.seal().await?;
+        let mut sent = Sent { settled: Vec::new(), set_aside: self.set_aside };
+        let Some(Open { mut job, note, turn }) = self.open else { return Ok(sent) };
+        sent.set_aside.extend(job.take_set_aside());
+        if let Err(error) = job.finish(&self.ending).await {
+            self.link.home.told(&note, &error).await?;
+            return Err(error);
+        }
+        if let Some(turn) = turn {
+            turn.over();
+        }
+        sent.settled.push(note.named().name);
+        Ok(sent)
+    }
+}
+
+/// The right to have a job open. Dropped before it is over, nobody gets
+/// another turn in this run: the job may still be open at JupiterOne.
+struct Turn {
+    turns: Arc<Semaphore>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Turn {
+    async fn wait(turns: &Arc<Semaphore>) -> Result<Turn, AcquireError> {
+        let permit = Arc::clone(turns).acquire_owned().await?;
+        Ok(Turn { turns: Arc::clone(turns), permit: Some(permit) })
+    }
+
+    fn now(turns: &Arc<Semaphore>) -> Option<Turn> {
+        let permit = Arc::clone(turns).try_acquire_owned().ok()?;
+        Some(Turn { turns: Arc::clone(turns), permit: Some(permit) })
+    }
+
+    /// The job is over; the next may start.
+    fn over(mut self) {
+        self.permit = None;
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            self.turns.close();
+            permit.forget();
+        }
+    }
+}
+
+fn an_earlier_job_failed(_closed: AcquireError) -> SinkError {
+    SinkError {
+        doing: "start a sync job".to_owned(),
+        remedy: Remedy::RETRY,
+        cause: "the job before it did not end well and may still be open".into(),
+    }
+}

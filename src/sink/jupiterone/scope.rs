@@ -1,0 +1,214 @@
+//! Plan `scope`: one scope for a stream's events from a cursor on, and 256
+//! cumulative ones for the shared records.
+//!
+//! | scope                                        | holds                                 | finalized                 |
+//! |----------------------------------------------|---------------------------------------|---------------------------|
+//! | `<prefix>/events/<stream>/<first cursor>`     | the event records of one upload       | adding; a replay replaces |
+//! | `<prefix>/directory/<00..ff>`                 | all shared entities of that hash      | adding                    |
+//! | `<prefix>/directory/<00..ff>/relationships`   | all shared relationships of that hash | adding                    |
+//!
+//! A relationship may point into another scope, which then is FINISHED before
+//! the relationship's own job is finalized: first the shared entities, then
+//! the shared relationships and the events.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures::future::{try_join, try_join_all};
+use opgraph_state::{Cursor, Fingerprint, Store, UploadNote};
+
+use super::{
+    Home, JupiterOneSettings, Link, Plan,
+    api::{API, Target},
+    every_type,
+    feed::{Feed, Sent},
+    job::Ending,
+    left::Uncommitted,
+    notes::Note,
+    pack::Kind,
+    report::Tally,
+    shards,
+};
+use crate::{
+    graph::{Record, RecordType, Records, Sharing, json},
+    page::{Coverage, Page},
+    sink::{Ack, SinkError},
+    stream::Stream,
+};
+
+/// One upload: a job for each stream, and one for each directory scope that changes.
+pub(super) struct ScopeUpload<S> {
+    link: Arc<Link<S>>,
+    prefix: Arc<str>,
+    lanes: Vec<Lane<S>>,
+    sent: Sent,
+}
+
+/// The way of one stream's events into their scope.
+struct Lane<S> {
+    stream: Stream,
+    feed: Feed<S>,
+    /// The scope may hold what an earlier run never committed.
+    replaces: bool,
+}
+
+impl<S: Store> ScopeUpload<S> {
+    /// Contacts nobody.
+    pub(super) fn new(link: Arc<Link<S>>, prefix: &str) -> ScopeUpload<S> {
+        ScopeUpload { link, prefix: prefix.into(), lanes: Vec::new(), sent: Sent::default() }
+    }
+
+    /// Takes the event records of a page.
+    pub(super) async fn write(&mut self, page: &Page<Records>) -> Result<(), SinkError> {
+        let stream = page.stream();
+        let at = match self.lanes.iter().position(|lane| lane.stream == stream) {
+            Some(at) => at,
+            None => {
+                let lane = self.lane(stream, page.advance().from()).await?;
+                self.lanes.push(lane);
+                self.lanes.len() - 1
+            }
+        };
+        let mut labels = String::new();
+        for record in page.items.of(Sharing::Event) {
+            labels.clear();
+            label_foreign(&mut labels, &self.prefix, &record);
+            let kind = Kind::of(record.of.is_relationship());
+            self.lanes[at].feed.push(kind, record.json, &labels, stream.name()).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts the way of a stream into the scope of its first cursor.
+    ///
+    /// What an earlier run brought into the graph and never committed will come
+    /// again, from the same stored cursor on. In the scope of that cursor the
+    /// new job replaces it. In any other (there were two uploads, and the pages
+    /// need not be cut as they were) it is removed here, before anything of the
+    /// stream is sent: pages of a stream come in order, so nobody else writes
+    /// to these scopes meanwhile.
+    ///
+    /// Only such a replay replaces. A first cursor may come again for other
+    /// reasons (`cursors import`, a rewind to the same time), and then dedup
+    /// has taken out what the scope holds: replacing would lose it.
+    async fn lane(&mut self, stream: Stream, first: &Cursor) -> Result<Lane<S>, SinkError> {
+        let own = event_scope(&self.prefix, stream, first);
+        let mut left: BTreeMap<String, Tally> = BTreeMap::new();
+        for Uncommitted { scope, held, note } in self.link.left.take_uncommitted(stream.name()) {
+            let sum = left.entry(scope).or_default();
+            *sum = sum.plus(held);
+            self.sent.settled.push(note);
+        }
+        let replaced = left.remove(&own);
+        for (scope, held) in left {
+            let ending = Ending::Replace(held);
+            let mut feed = Feed::new(&self.link, Target::scope(scope), Some(stream.name()), ending);
+            feed.open().await?;
+            self.sent.add(feed.finish().await?);
+        }
+        let replaces = replaced.is_some();
+        let ending = replaced.map_or_else(|| Ending::Append(every_type()), Ending::Replace);
+        let feed = Feed::new(&self.link, Target::scope(own), Some(stream.name()), ending);
+        Ok(Lane { stream, feed, replaces })
+    }
+
+    /// Sends the directory scopes that change, then completes the jobs of the events.
+    pub(super) async fn finish(mut self, mut coverage: Coverage) -> Result<Ack, SinkError> {
+        let events = try_join_all(self.lanes.iter_mut().map(async |lane| {
+            if lane.replaces {
+                // Even with nothing to say: what is there has to go.
+                lane.feed.open().await?;
+            }
+            lane.feed.seal().await
+        }));
+        let directory = shards::send(&self.link, &self.prefix, &coverage);
+        let (_, directory) = try_join(events, directory).await?;
+        let events = try_join_all(self.lanes.into_iter().map(|lane| lane.feed.finish())).await?;
+
+        let mut sent = self.sent;
+        sent.add(directory);
+        events.into_iter().for_each(|events| sent.add(events));
+        sent.settled.extend(self.link.left.take_over());
+        sent.set_aside.into_iter().for_each(|record| coverage.quarantine(record));
+        Ok(Ack::durable(coverage, sent.settled))
+    }
+}
+
+/// The scope of a stream's events from a first cursor on: the same cursor
+/// gives the same scope, in any run.
+fn event_scope(prefix: &str, stream: Stream, first: &Cursor) -> String {
+    let text = match first {
+        Cursor::Since(at) => format!("since {}", at.0),
+        Cursor::Token(token) => format!("token {token}"),
+    };
+    format!("{prefix}/events/{}/{:032x}", stream.name(), Fingerprint::of(&text).0)
+}
+
+/// Labels the ends of an event's relationship that live in the directory.
+fn label_foreign(labels: &mut String, prefix: &str, record: &Record<'_>) {
+    let (RecordType::Relationship(of), Some((from, to))) = (record.of, record.ends) else { return };
+    if of.from().sharing() == Sharing::Shared {
+        label(labels, End::From, &shards::scope(prefix, from));
+    }
+    if of.to().sharing() == Sharing::Shared {
+        label(labels, End::To, &shards::scope(prefix, to));
+    }
+}
+
+/// An end of a relationship.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum End {
+    From,
+    To,
+}
+
+/// Says in which scope an end of a relationship lives.
+pub(super) fn label(labels: &mut String, end: End, scope: &str) {
+    let end = match end {
+        End::From => "from",
+        End::To => "to",
+    };
+    for part in [",\"_", end, "EntitySource\":\"", API, "\",\"_", end, "EntityScope\":"] {
+        labels.push_str(part);
+    }
+    json::push_string(labels, scope);
+}
+
+/// Whether the directory scopes hold all that the state knows, as the run
+/// before this one has noted. Notes it anew for the next run.
+///
+/// The chain of epochs matters: a run without this sink, or with another
+/// account or prefix, may have committed shared records that were never sent
+/// here, and relationships to them could not be created.
+pub(super) async fn is_whole<S: Store>(
+    settings: &JupiterOneSettings,
+    home: &Home<S>,
+    unsettled: &[UploadNote],
+) -> Result<bool, SinkError> {
+    let whole = unsettled.iter().filter_map(Note::read).any(|note| match note {
+        Note::Directory { destination, epoch } => {
+            destination == self::destination(settings) && epoch.0 + 1 == home.epoch.0
+        }
+        Note::Job { .. } => false,
+    });
+    if whole {
+        note_whole(settings, home).await?;
+    }
+    Ok(whole)
+}
+
+/// Notes that the directory scopes hold all that the state knows.
+pub(super) async fn note_whole<S: Store>(
+    settings: &JupiterOneSettings,
+    home: &Home<S>,
+) -> Result<(), SinkError> {
+    let destination = destination(settings);
+    home.note(&Note::Directory { destination, epoch: home.epoch }).await
+}
+
+fn destination(settings: &JupiterOneSettings) -> String {
+    let prefix = match &settings.plan {
+        Plan::Scope { prefix } => prefix,
+        Plan::Instance { id, .. } => id,
+    };
+    format!("{} {} {prefix}", settings.base_url, settings.account)
+}

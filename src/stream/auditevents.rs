@@ -1,0 +1,194 @@
+//! What was changed in the account, and by whom: `POST /api/v2/auditevents`.
+
+use serde::Deserialize;
+
+use super::{
+    Event, Origin,
+    parts::{Location, Session, Text, User, filled, object},
+    write::{close_event, count_unknown, country, event, joined, location, time, user, vault_stub},
+};
+use crate::graph::{EntityType, Records, RelationshipType};
+
+/// `AuditEvent` (1Password's OpenAPI file and v2 reference).
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct AuditEvent<'a> {
+    /// The event's id.
+    #[serde(borrow)]
+    pub uuid: Option<Text<'a>>,
+    /// When.
+    #[serde(borrow)]
+    pub timestamp: Option<Text<'a>>,
+    /// Who.
+    #[serde(borrow)]
+    pub actor_uuid: Option<Text<'a>>,
+    /// Who, with name and e-mail.
+    #[serde(borrow, default, deserialize_with = "object")]
+    pub actor_details: Option<User<'a>>,
+    /// `user` or `external_user`.
+    #[serde(borrow)]
+    pub actor_type: Option<Text<'a>>,
+    /// The actor's account.
+    #[serde(borrow)]
+    pub actor_account_uuid: Option<Text<'a>>,
+    /// The account.
+    #[serde(borrow)]
+    pub account_uuid: Option<Text<'a>>,
+    /// What was done; see [`ACTIONS`]. Missing in the official v2 example.
+    #[serde(borrow)]
+    pub action: Option<Text<'a>>,
+    /// To what kind of thing; see [`OBJECT_TYPES`].
+    #[serde(borrow)]
+    pub object_type: Option<Text<'a>>,
+    /// To which; the vault for `uva` and `gva`, the group for `gm`.
+    #[serde(borrow)]
+    pub object_uuid: Option<Text<'a>>,
+    /// The object, where it is a user.
+    #[serde(borrow, default, deserialize_with = "object")]
+    pub object_details: Option<User<'a>>,
+    /// An integer where every other id is a string; more than 32 bits.
+    pub aux_id: Option<i64>,
+    /// The second thing concerned, such as the user who joins a group.
+    #[serde(borrow)]
+    pub aux_uuid: Option<Text<'a>>,
+    /// The second thing, where it is a user.
+    #[serde(borrow, default, deserialize_with = "object")]
+    pub aux_details: Option<User<'a>>,
+    /// Codes of the action's own, such as `A` for a group's manager.
+    #[serde(borrow)]
+    pub aux_info: Option<Text<'a>>,
+    /// The actor's session.
+    #[serde(borrow, default, deserialize_with = "object")]
+    pub session: Option<Session<'a>>,
+    /// From where.
+    #[serde(borrow, default, deserialize_with = "object")]
+    pub location: Option<Location<'a>>,
+}
+
+/// The documented actions; `unknown` is one of them.
+#[rustfmt::skip]
+pub const ACTIONS: &[&str] = &[
+    "activate", "addgsso", "begin", "beginr", "cancel", "cancelr", "changeks", "changela", "changemp",
+    "changenm", "changesk", "chngasso", "chngdsso", "chngpsso", "complete", "completr", "convert", "create",
+    "dealldev", "delete", "delgsso", "delshare", "deolddev", "detchild", "disblduo", "disblmfa", "disblsso",
+    "dlgsess", "dvrfydmn", "enblduo", "enblmfa", "enblsso", "expire", "export", "grant", "hide", "join",
+    "launchi", "leave", "musercom", "muserdec", "patch", "propose", "provsn", "prsndall", "purge",
+    "rdmchild", "reactive", "reauth", "replace", "resendts", "revoke", "role", "sdvcsso", "sendpkg",
+    "sendts", "share", "ssotknv", "suspend", "tdvcsso", "trename", "trevoke", "trvlaway", "trvlback",
+    "tverify", "uisas", "unhide", "unknown", "unlink", "updatduo", "update", "updatea", "updatfw",
+    "updatmfa", "upguest", "uvrfydmn", "verify", "view", "vrfydmn",
+];
+
+/// The documented object types.
+#[rustfmt::skip]
+pub const OBJECT_TYPES: &[&str] = &[
+    "account", "card", "cred", "device", "dlgdsess", "ec", "famchild", "file", "gm", "group", "gva",
+    "invite", "item", "itemhist", "items", "miguser", "mngdacc", "pm", "report", "sa", "satoken",
+    "slackapp", "sso", "ssotkn", "sub", "template", "user", "uva", "vault", "vaultkey",
+];
+
+/// The object types whose `object_uuid` is a vault: the vault itself, and a
+/// user's or a group's access to it.
+const VAULT_OBJECTS: &[&str] = &["vault", "uva", "gva"];
+
+impl<'a> Event<'a> for AuditEvent<'a> {
+    fn uuid(&self) -> Option<&str> {
+        self.uuid.as_deref()
+    }
+
+    fn timestamp(&self) -> Option<&str> {
+        self.timestamp.as_deref()
+    }
+
+    fn map(&self, origin: &Origin<'_>, records: &mut Records) {
+        count_unknown(records, ACTIONS, &self.action);
+        count_unknown(records, OBJECT_TYPES, &self.object_type);
+        self.map_event(origin, records);
+        let actor = self.map_actor(origin, records);
+        if let Some((uuid, details)) = concerned(&self.aux_details, &self.aux_uuid, records) {
+            user(records, EntityType::AuxDetails, uuid, details, origin, |_| ());
+            records.relationship(RelationshipType::EventUpdatedAux, origin.uuid, uuid, time(origin));
+        }
+        if let Some((uuid, details)) = concerned(&self.object_details, &self.object_uuid, records) {
+            user(records, EntityType::ObjectDetails, uuid, details, origin, |_| ());
+            records.relationship(RelationshipType::EventUpdatedObject, origin.uuid, uuid, time(origin));
+        }
+        if let (Some(actor), Some(vault)) = (actor, self.vault()) {
+            vault_stub(records, vault, origin);
+            records.relationship(RelationshipType::ActorPerformedVault, actor, vault, time(origin));
+        }
+    }
+}
+
+impl AuditEvent<'_> {
+    fn map_event(&self, origin: &Origin<'_>, records: &mut Records) {
+        let (action, object_type) = (filled(&self.action), filled(&self.object_type));
+        let called = self.actor_details.as_ref().and_then(User::called).or(self.actor());
+        let mut entity = event(
+            records,
+            EntityType::AuditEvent,
+            origin,
+            &joined(action, &[(" ", object_type)], origin.uuid),
+            &joined(called, &[(": ", action), (" ", object_type)], origin.uuid),
+        );
+        entity.text("accountUUID", filled(&self.account_uuid));
+        entity.text("action", action);
+        entity.text("actorUUID", filled(&self.actor_uuid));
+        entity.text("actorType", filled(&self.actor_type));
+        entity.text("actorAccountUUID", filled(&self.actor_account_uuid));
+        entity.text("objectType", object_type);
+        entity.text("objectUUID", filled(&self.object_uuid));
+        entity.text("auxId", self.aux_id.map(|id| id.to_string()).as_deref());
+        entity.text("auxInfo", filled(&self.aux_info));
+        entity.text("auxUUID", filled(&self.aux_uuid));
+        if let Some(session) = &self.session {
+            entity.text("sessionUUID", filled(&session.uuid));
+            entity.text("sessionDeviceUUID", filled(&session.device_uuid));
+            entity.text("sessionIP", filled(&session.ip));
+            entity.text("sessionLoginOn", filled(&session.login_time));
+        }
+        entity.text("country", country(self.location.as_ref()));
+        location(&mut entity, self.location.as_ref());
+        close_event(entity, origin);
+    }
+
+    /// Maps the actor; answers its uuid.
+    fn map_actor(&self, origin: &Origin<'_>, records: &mut Records) -> Option<&str> {
+        let Some(uuid) = self.actor() else {
+            records.counts.users_without_uuid += u64::from(self.actor_details.is_some());
+            return None;
+        };
+        let nobody = User::default();
+        let details = self.actor_details.as_ref().unwrap_or(&nobody);
+        user(records, EntityType::ActorDetails, uuid, details, origin, |entity| {
+            let account = filled(&details.user_account_uuid).or(filled(&self.actor_account_uuid));
+            entity.text("mspUserAccountId", account);
+            entity.text("mspUserType", filled(&details.user_type).or(filled(&self.actor_type)));
+        });
+        records.relationship(RelationshipType::ActorPerformedEvent, uuid, origin.uuid, time(origin));
+        Some(uuid)
+    }
+
+    /// The uuid of who did it.
+    fn actor(&self) -> Option<&str> {
+        let details = self.actor_details.as_ref();
+        filled(&self.actor_uuid).or(details.and_then(|details| filled(&details.uuid)))
+    }
+
+    /// The vault that was changed, if it was one.
+    fn vault(&self) -> Option<&str> {
+        let object_type = filled(&self.object_type)?;
+        filled(&self.object_uuid).filter(|_| VAULT_OBJECTS.contains(&object_type))
+    }
+}
+
+/// A user the event is about: there has to be a user object, and a uuid in it or beside it.
+fn concerned<'e>(
+    details: &'e Option<User<'e>>,
+    beside: &'e Option<Text<'e>>,
+    records: &mut Records,
+) -> Option<(&'e str, &'e User<'e>)> {
+    let details = details.as_ref()?;
+    let uuid = filled(&details.uuid).or(filled(beside));
+    records.counts.users_without_uuid += u64::from(uuid.is_none());
+    Some((uuid?, details))
+}

@@ -1,0 +1,184 @@
+//! From the text of an answer to events that borrow from it.
+
+use opgraph_state::{Cursor, Fingerprint, UnixMs};
+use self_cell::self_cell;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Decoded, Event, Mapping, Origin, Stream, parts::Object};
+use crate::graph::Records;
+
+self_cell!(
+    /// The events of one page together with the text they borrow from.
+    pub struct Events {
+        owner: String,
+        #[covariant]
+        dependent: Decoded,
+    }
+
+    impl {Debug}
+);
+
+impl Events {
+    /// A page without events.
+    pub fn none(stream: Stream) -> Events {
+        Events::new(String::new(), |_| Decoded::read(stream, &[], &mut Vec::new()))
+    }
+
+    /// How many events there are.
+    pub fn len(&self) -> usize {
+        self.borrow_dependent().len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of text the events borrow from, dropped events included.
+    pub fn bytes(&self) -> usize {
+        self.borrow_owner().len()
+    }
+
+    /// Keeps the events whose fingerprint passes, in order.
+    pub fn retain(&mut self, keep: impl FnMut(Fingerprint) -> bool) {
+        self.with_dependent_mut(|_, decoded| decoded.retain(keep));
+    }
+
+    /// Appends the records of every event.
+    pub fn map(&self, mapping: &Mapping, records: &mut Records) {
+        self.borrow_dependent().map(mapping, records);
+    }
+
+    /// The newest event time that could be read.
+    pub fn newest(&self) -> Option<UnixMs> {
+        self.borrow_dependent().newest()
+    }
+}
+
+/// One event of a page.
+#[derive(Debug)]
+pub struct Item<'a, E> {
+    /// The event as received.
+    pub raw: &'a str,
+    /// The fingerprint of its uuid.
+    pub id: Fingerprint,
+    /// When it happened, if that could be read.
+    pub at: Option<UnixMs>,
+    /// Its fields.
+    pub event: E,
+}
+
+/// An answer of the Events API, read.
+#[derive(Debug)]
+pub struct Read {
+    /// The events that can be mapped.
+    pub events: Events,
+    /// The ones that cannot.
+    pub rejected: Vec<Rejected>,
+    /// Where to go on; came with the answer even if it held no event.
+    pub next: Cursor,
+    /// Whether more may be waiting. It never promises an event.
+    pub has_more: bool,
+}
+
+/// An event that cannot be mapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// Why. May quote the event: for the quarantine, not for logs.
+    pub reason: String,
+    /// The event as received.
+    pub body: String,
+}
+
+/// An answer that is not a page. Says where, and quotes nothing.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(String);
+
+/// The envelope of a page: `{"cursor": "…", "has_more": true, "items": [ … ]}`
+/// (1Password's OpenAPI file, v2). `items` of an empty page may be `null`, as Go
+/// writes an empty list.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    cursor: String,
+    has_more: bool,
+    #[serde(borrow)]
+    items: Option<Vec<&'a RawValue>>,
+}
+
+/// Reads a page from the body of a 200.
+///
+/// One event that makes no sense is set aside and the others are kept. Ok
+/// guarantees a cursor that is not empty.
+///
+/// # Errors
+///
+/// [`Malformed`] if the body is not UTF-8, not JSON, or not a page.
+pub fn read_page(stream: Stream, body: Vec<u8>) -> Result<Read, Malformed> {
+    let text = String::from_utf8(body).map_err(|error| {
+        Malformed(format!("the page is not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
+    })?;
+    let mut rejected = Vec::new();
+    let mut place = None;
+    let events = Events::try_new(text, |text| {
+        let Object(envelope): Object<Envelope<'_>> = serde_json::from_str(text).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            Malformed(format!(
+                "the page is not what the API documents ({:?} error at {line}:{column})",
+                error.classify()
+            ))
+        })?;
+        if envelope.cursor.is_empty() {
+            return Err(Malformed("the page has an empty cursor".to_owned()));
+        }
+        place = Some((envelope.cursor, envelope.has_more));
+        Ok(Decoded::read(stream, envelope.items.as_deref().unwrap_or_default(), &mut rejected))
+    })?;
+    let (cursor, has_more) = place.expect("set whenever the events could be made");
+    Ok(Read { events, rejected, next: Cursor::Token(cursor), has_more })
+}
+
+/// Decodes the items of one stream.
+pub(super) fn items<'a, E: Event<'a>>(
+    raw: &[&'a RawValue],
+    rejected: &mut Vec<Rejected>,
+) -> Vec<Item<'a, E>> {
+    let mut items = Vec::with_capacity(raw.len());
+    for raw in raw {
+        let raw = raw.get();
+        match serde_json::from_str::<Object<E>>(raw) {
+            Ok(Object(event)) => match event.uuid().filter(|uuid| !uuid.is_empty()) {
+                Some(uuid) => {
+                    let id = Fingerprint::of(uuid);
+                    let at = event.timestamp().and_then(instant);
+                    items.push(Item { raw, id, at, event });
+                }
+                None => rejected.push(reject(raw, "the event has no uuid".to_owned())),
+            },
+            Err(error) => rejected.push(reject(raw, format!("the event cannot be read: {error}"))),
+        }
+    }
+    items
+}
+
+fn reject(raw: &str, reason: String) -> Rejected {
+    Rejected { reason, body: raw.to_owned() }
+}
+
+/// Reads an RFC 3339 time: 0 to 9 fraction digits, `Z` or an offset.
+fn instant(text: &str) -> Option<UnixMs> {
+    let at: jiff::Timestamp = text.parse().ok()?;
+    Some(UnixMs(at.as_millisecond()))
+}
+
+/// Maps one event.
+pub(super) fn map<'a, E: Event<'a>>(item: &Item<'a, E>, mapping: &Mapping, records: &mut Records) {
+    let Some(uuid) = item.event.uuid() else { return };
+    if item.at.is_none() && item.event.timestamp().is_some_and(|text| !text.is_empty()) {
+        records.counts.unreadable_times += 1;
+    }
+    let raw = mapping.raw_data.then_some(item.raw);
+    let origin = Origin { uuid, at: item.at, raw, account_name: mapping.account_name.as_deref() };
+    item.event.map(&origin, records);
+}

@@ -1,0 +1,130 @@
+//! What an event stream is. One file here per stream, and one line below.
+
+pub mod signinattempts;
+
+pub mod itemusages;
+
+pub mod auditevents;
+
+mod parts;
+
+mod decode;
+
+mod write;
+
+use opgraph_state::{Fingerprint, UnixMs};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+pub use decode::{Events, Item, Malformed, Rejected, Read, read_page};
+
+use crate::graph::Records;
+
+/// One kind of 1Password event as it is on the wire, and what it becomes.
+///
+/// Everything is optional on the wire (no schema of the API has a `required`
+/// list), unknown fields are skipped, and enumerations are plain strings.
+pub trait Event<'a>: Deserialize<'a> {
+    /// What identifies the event within its stream. Without it, it cannot be mapped.
+    fn uuid(&self) -> Option<&str>;
+
+    /// When it happened, RFC 3339.
+    fn timestamp(&self) -> Option<&str>;
+
+    /// Appends the records that the event becomes. Pure: the same event gives
+    /// the same records with the same keys, in any process and any order.
+    fn map(&self, origin: &Origin<'_>, records: &mut Records);
+}
+
+/// What mapping knows of an event beside its fields.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'e> {
+    /// The event's uuid; never empty.
+    pub uuid: &'e str,
+    /// When it happened, if that could be read.
+    pub at: Option<UnixMs>,
+    /// The event as received, when the graph is to keep it.
+    pub raw: Option<&'e str>,
+    /// The tenant's name, when every entity is to carry it.
+    pub account_name: Option<&'e str>,
+}
+
+/// What a tenant's configuration says about mapping.
+#[derive(Clone, Debug, Default)]
+pub struct Mapping {
+    /// Keep the event as received on its entity (`_rawData`).
+    pub raw_data: bool,
+    /// The tag `tag.AccountName` of every entity.
+    pub account_name: Option<String>,
+}
+
+macro_rules! streams {
+    ($($(#[$doc:meta])* $variant:ident $name:literal $event:ty;)*) => {
+        /// The event streams.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Stream { $($(#[$doc])* $variant,)* }
+
+        impl Stream {
+            /// Every stream.
+            pub const ALL: &[Stream] = &[$(Stream::$variant),*];
+
+            /// The stream's name: in the endpoint's path, among a token's
+            /// features, in the configuration, the state, metrics and logs.
+            pub const fn name(self) -> &'static str {
+                match self { $(Stream::$variant => $name),* }
+            }
+
+            /// Finds a stream by its name.
+            pub fn named(name: &str) -> Option<Stream> {
+                Stream::ALL.iter().copied().find(|stream| stream.name() == name)
+            }
+        }
+
+        /// The events of one page, borrowed from the page's text.
+        #[derive(Debug)]
+        pub enum Decoded<'a> { $($(#[$doc])* $variant(Vec<Item<'a, $event>>),)* }
+
+        impl<'a> Decoded<'a> {
+            /// Decodes each item on its own; one that cannot be mapped goes to `rejected`.
+            fn read(stream: Stream, items: &[&'a RawValue], rejected: &mut Vec<Rejected>) -> Decoded<'a> {
+                match stream { $(Stream::$variant => Decoded::$variant(decode::items(items, rejected)),)* }
+            }
+
+            /// How many events there are.
+            pub fn len(&self) -> usize {
+                match self { $(Decoded::$variant(items) => items.len(),)* }
+            }
+
+            /// Whether there is none.
+            pub fn is_empty(&self) -> bool {
+                self.len() == 0
+            }
+
+            /// Keeps the events whose fingerprint passes, in order.
+            pub fn retain(&mut self, mut keep: impl FnMut(Fingerprint) -> bool) {
+                match self { $(Decoded::$variant(items) => items.retain(|item| keep(item.id)),)* }
+            }
+
+            /// The newest event time that could be read.
+            pub fn newest(&self) -> Option<UnixMs> {
+                match self { $(Decoded::$variant(items) => items.iter().filter_map(|item| item.at).max(),)* }
+            }
+
+            /// Appends the records of every event.
+            pub fn map(&self, mapping: &Mapping, records: &mut Records) {
+                match self {
+                    $(Decoded::$variant(items) => for item in items { decode::map(item, mapping, records) },)*
+                }
+            }
+        }
+    };
+}
+
+streams! {
+    /// Attempts to sign in, successful or not.
+    SignInAttempts "signinattempts" signinattempts::SignInAttempt<'a>;
+    /// Uses of items in shared vaults.
+    ItemUsages "itemusages" itemusages::ItemUsage<'a>;
+    /// What was changed in the account, and by whom.
+    AuditEvents "auditevents" auditevents::AuditEvent<'a>;
+}

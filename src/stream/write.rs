@@ -1,0 +1,209 @@
+//! The parts of records that the streams share.
+
+use opgraph_state::{UnixMs, Version};
+
+use super::{
+    Origin,
+    parts::{Client, Location, Text, User, filled},
+};
+use crate::graph::{
+    EntityType, Records,
+    json::cut,
+    records::{FULL, NAMELESS, Properties, STUB},
+};
+
+/// Starts the entity of the event itself: the properties all three have.
+pub(super) fn event<'r>(
+    records: &'r mut Records,
+    of: EntityType,
+    origin: &Origin<'_>,
+    name: &str,
+    display_name: &str,
+) -> Properties<'r> {
+    let mut entity = records.entity(of, origin.uuid, version(FULL, origin));
+    entity.text("name", Some(name));
+    entity.text("displayName", Some(display_name));
+    entity.time("createdOn", origin.at);
+    entity
+}
+
+/// Ends an entity of an event: the tag, and the event as received.
+pub(super) fn close_event(mut entity: Properties<'_>, origin: &Origin<'_>) {
+    entity.text("tag.AccountName", origin.account_name);
+    if let Some(raw) = origin.raw {
+        entity.raw_data(raw);
+    }
+    entity.close();
+}
+
+/// What a record knows, and since when. An event whose time cannot be read is
+/// taken for an old one, so that it never hides a newer version.
+fn version(rank: u8, origin: &Origin<'_>) -> Version {
+    Version { rank, at: time(origin) }
+}
+
+/// The event's time for ordering versions.
+pub(super) fn time(origin: &Origin<'_>) -> UnixMs {
+    origin.at.unwrap_or(UnixMs(0))
+}
+
+/// A name built from parts: a missing part is left out together with the
+/// separator before it; when nothing is left, the name is the uuid.
+pub(super) fn joined(first: Option<&str>, more: &[(&str, Option<&str>)], uuid: &str) -> String {
+    let mut name = first.map(cut).unwrap_or_default().to_owned();
+    for (separator, part) in more {
+        let Some(part) = part else { continue };
+        if !name.is_empty() {
+            name.push_str(separator);
+        }
+        name.push_str(cut(part));
+    }
+    if name.is_empty() { uuid.to_owned() } else { name }
+}
+
+/// A user entity. `more` adds what only its type has.
+pub(super) fn user(
+    records: &mut Records,
+    of: EntityType,
+    uuid: &str,
+    user: &User<'_>,
+    origin: &Origin<'_>,
+    more: impl FnOnce(&mut Properties<'_>),
+) {
+    let rank = if user.called().is_some() { FULL } else { NAMELESS };
+    let called = user.called().unwrap_or(uuid);
+    let (first, last) = first_and_last(filled(&user.name));
+    let email = filled(&user.email).filter(|email| is_email(email));
+    if email.is_none() && filled(&user.email).is_some() {
+        records.counts.bad_emails += 1;
+    }
+    let mut entity = records.entity(of, uuid, version(rank, origin));
+    entity.text("name", Some(called));
+    entity.text("displayName", Some(called));
+    entity.texts_or_null("email", email);
+    entity.texts_or_null("username", email);
+    entity.texts_or_null("shortLoginId", None);
+    entity.text_or_null("firstName", first);
+    entity.text_or_null("lastName", last);
+    more(&mut entity);
+    entity.text("tag.AccountName", origin.account_name);
+    entity.close();
+}
+
+/// A vault of which nothing is known but its id.
+pub(super) fn vault_stub(records: &mut Records, id: &str, origin: &Origin<'_>) {
+    let mut entity = records.entity(EntityType::Vault, id, version(STUB, origin));
+    entity.text("name", Some(id));
+    entity.text("displayName", Some(id));
+    entity.text("tag.AccountName", origin.account_name);
+    entity.close();
+}
+
+/// Splits a name at its last space.
+fn first_and_last(name: Option<&str>) -> (Option<&str>, Option<&str>) {
+    let Some(name) = name.map(str::trim).filter(|name| !name.is_empty()) else {
+        return (None, None);
+    };
+    match name.rsplit_once(' ') {
+        Some((first, last)) => (Some(first.trim_end()), Some(last)),
+        None => (Some(name), None),
+    }
+}
+
+/// Whether JupiterOne takes the text for an e-mail address: the `email` format
+/// of the schema validator that its SDK uses (ajv-formats).
+fn is_email(text: &str) -> bool {
+    let Some((local, domain)) = text.split_once('@') else { return false };
+    let is_local = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+/=?^_`{|}~-".contains(&byte);
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    local.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_local))
+        && domain.contains('.')
+        && domain.split('.').all(is_label)
+}
+
+/// The properties of `client`.
+pub(super) fn client(entity: &mut Properties<'_>, client: Option<&Client<'_>>) {
+    let Some(client) = client else { return };
+    entity.text("appName", filled(&client.app_name));
+    entity.text("appVersion", filled(&client.app_version));
+    entity.text("platformName", filled(&client.platform_name));
+    entity.text("platformVersion", filled(&client.platform_version));
+    entity.text("osName", filled(&client.os_name));
+    entity.text("osVersion", filled(&client.os_version));
+    entity.text("ipAddress", filled(&client.ip_address));
+}
+
+/// The properties of `location`, its country aside.
+pub(super) fn location(entity: &mut Properties<'_>, location: Option<&Location<'_>>) {
+    let Some(location) = location else { return };
+    entity.text("region", filled(&location.region));
+    entity.text("city", filled(&location.city));
+    for (name, degrees, most) in
+        [("latitude", location.latitude, 90.0), ("longitude", location.longitude, 180.0)]
+    {
+        match degrees {
+            Some(degrees) if degrees.abs() <= most => entity.number(name, Some(degrees)),
+            Some(_) => entity.counts().bad_coordinates += 1,
+            None => (),
+        }
+    }
+}
+
+/// The country of a location.
+pub(super) fn country<'e>(location: Option<&'e Location<'_>>) -> Option<&'e str> {
+    location.and_then(|location| filled(&location.country))
+}
+
+/// Counts a value that `known`, which is sorted, does not list.
+pub(super) fn count_unknown(records: &mut Records, known: &[&str], value: &Option<Text<'_>>) {
+    if filled(value).is_some_and(|value| known.binary_search(&value).is_err()) {
+        records.counts.unknown_values += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_leaves_out_what_is_missing_with_its_separator() {
+        let check = |first: Option<&str>, second: Option<&str>, third: Option<&str>, expect: &str| {
+            assert_eq!(joined(first, &[(": ", second), (" ", third)], "uuid"), expect);
+        };
+        check(Some("Ann"), Some("join"), Some("gm"), "Ann: join gm");
+        check(None, Some("join"), Some("gm"), "join gm");
+        check(Some("Ann"), None, Some("gm"), "Ann gm");
+        check(Some("Ann"), Some("join"), None, "Ann: join");
+        check(Some("Ann"), None, None, "Ann");
+        check(None, None, Some("gm"), "gm");
+        check(None, None, None, "uuid");
+    }
+
+    #[test]
+    fn a_name_is_split_at_its_last_space() {
+        let check = |name: Option<&str>, first: Option<&str>, last: Option<&str>| {
+            assert_eq!(first_and_last(name), (first, last), "{name:?}");
+        };
+        check(Some("Jack O'Neill"), Some("Jack"), Some("O'Neill"));
+        check(Some("Ana María Ruiz"), Some("Ana María"), Some("Ruiz"));
+        check(Some("Cher"), Some("Cher"), None);
+        check(Some(" Ann  Lee "), Some("Ann"), Some("Lee"));
+        check(Some("  "), None, None);
+        check(None, None, None);
+    }
+
+    #[test]
+    fn an_email_is_what_jupiterone_takes_for_one() {
+        for good in ["a@example.com", "a.b+c@x-y.co.uk", "O'Neill@example.com", "a@1.2"] {
+            assert!(is_email(good), "{good}");
+        }
+        for bad in ["nobody", "a@b", "@b.com", "a@", "a@@b.com", "a b@c.de", "a@b..c", "a@-b.com", ".a@b.com", "ü@b.com"] {
+            assert!(!is_email(bad), "{bad}");
+        }
+    }
+}

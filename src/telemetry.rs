@@ -1,0 +1,208 @@
+//! What a tenant's pipeline counts while it works.
+//!
+//! The stages write, the progress display, the summary and `status` read.
+//! Counters only grow and hold nothing that a crash could lose: what matters is
+//! in the state.
+
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+};
+
+use opgraph_state::UnixMs;
+
+use crate::{
+    graph::{Counts, RecordType, Records},
+    stream::Stream,
+};
+
+/// A number that grows.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// Adds to it.
+    pub fn add(&self, more: u64) {
+        self.0.fetch_add(more, Relaxed);
+    }
+
+    /// Reads it.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A point in time that is replaced.
+#[derive(Debug)]
+pub struct Moment(AtomicI64);
+
+impl Default for Moment {
+    fn default() -> Moment {
+        Moment(AtomicI64::new(i64::MIN))
+    }
+}
+
+impl Moment {
+    /// Replaces it.
+    pub fn set(&self, at: UnixMs) {
+        self.0.store(at.0, Relaxed);
+    }
+
+    /// Replaces it if `at` is later.
+    pub fn advance(&self, at: UnixMs) {
+        self.0.fetch_max(at.0, Relaxed);
+    }
+
+    /// Reads it; `None` if it was never set.
+    pub fn get(&self) -> Option<UnixMs> {
+        Some(self.0.load(Relaxed)).filter(|at| *at != i64::MIN).map(UnixMs)
+    }
+}
+
+/// What a stream is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StreamState {
+    /// Nothing has been read yet.
+    #[default]
+    Starting,
+    /// More is waiting.
+    Reading,
+    /// Nothing more is waiting.
+    CaughtUp,
+    /// The token may not read it. The text is for a person.
+    Parked(String),
+    /// It needs a person. The text says why.
+    Halted(String),
+}
+
+/// A value that is replaced as a whole.
+#[derive(Debug, Default)]
+pub struct Latest<T>(Mutex<T>);
+
+impl<T: Clone> Latest<T> {
+    /// Replaces it.
+    pub fn set(&self, value: T) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = value;
+    }
+
+    /// Reads it.
+    pub fn get(&self) -> T {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What happened in one tenant since the process started, over all its runs.
+#[derive(Debug, Default)]
+pub struct Meter {
+    streams: [StreamMeter; Stream::ALL.len()],
+    records: [Count; RECORD_TYPES],
+    /// Runs started.
+    pub runs: Count,
+    /// Uploads acknowledged.
+    pub uploads: Count,
+    /// Sync jobs opened at JupiterOne.
+    pub jobs: Count,
+    /// Requests made, to whomever, repeats included.
+    pub requests: Count,
+    /// Failed requests that were repeated.
+    pub retries: Count,
+    /// Bytes received in pages.
+    pub bytes_in: Count,
+    /// Bytes sent in uploads, as on the wire.
+    pub bytes_out: Count,
+    /// Commits made.
+    pub commits: Count,
+    /// Events and records set aside.
+    pub quarantined: Count,
+    /// Records whose raw data was dropped to fit a request.
+    pub raw_data_dropped: Count,
+    /// Records that JupiterOne took and reported it could not store, such as
+    /// relationships of which an end was not found.
+    pub not_stored: Count,
+    /// User objects without any uuid.
+    pub users_without_uuid: Count,
+    /// Enumeration values that the documentation does not list.
+    pub unknown_values: Count,
+    /// Times that cannot be read.
+    pub unreadable_times: Count,
+    /// Coordinates outside the globe.
+    pub bad_coordinates: Count,
+    /// E-mail addresses that are none.
+    pub bad_emails: Count,
+}
+
+/// What happened in one stream.
+#[derive(Debug, Default)]
+pub struct StreamMeter {
+    /// What it is doing.
+    pub state: Latest<StreamState>,
+    /// Pages read.
+    pub pages: Count,
+    /// Events read, duplicates included.
+    pub events: Count,
+    /// Events dropped because they had been seen.
+    pub duplicates: Count,
+    /// Events committed.
+    pub committed: Count,
+    /// Rewinds made.
+    pub rewinds: Count,
+    /// The newest event time read.
+    pub newest_event: Moment,
+    /// When the last page was read.
+    pub read_at: Moment,
+    /// When the cursor last moved in the state.
+    pub committed_at: Moment,
+    /// When the API last said that nothing more was waiting.
+    pub caught_up_at: Moment,
+}
+
+const RECORD_TYPES: usize = 18;
+
+impl Meter {
+    /// The counters of one stream.
+    pub fn stream(&self, stream: Stream) -> &StreamMeter {
+        &self.streams[stream as usize]
+    }
+
+    /// Counts the records of a mapped page and what was noticed in it.
+    pub fn mapped(&self, records: &Records) {
+        let mut by_type = [0; RECORD_TYPES];
+        for record in records.iter() {
+            by_type[place(record.of)] += 1;
+        }
+        for (count, more) in self.records.iter().zip(by_type) {
+            count.add(more);
+        }
+        let Counts { users_without_uuid, unknown_values, unreadable_times, bad_coordinates, bad_emails } =
+            records.counts;
+        self.users_without_uuid.add(users_without_uuid);
+        self.unknown_values.add(unknown_values);
+        self.unreadable_times.add(unreadable_times);
+        self.bad_coordinates.add(bad_coordinates);
+        self.bad_emails.add(bad_emails);
+    }
+
+    /// How many records of each type were mapped, repeats of shared ones included.
+    pub fn records(&self) -> impl Iterator<Item = (RecordType, u64)> {
+        RecordType::all().zip(&self.records).map(|(of, count)| (of, count.get()))
+    }
+}
+
+/// Where a type stands in [`RecordType::all`].
+fn place(of: RecordType) -> usize {
+    match of {
+        RecordType::Entity(of) => of as usize,
+        RecordType::Relationship(of) => crate::graph::EntityType::ALL.len() + of as usize,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_record_type_has_a_counter_of_its_own() {
+        let places: Vec<usize> = RecordType::all().map(place).collect();
+        assert_eq!(places, (0..RECORD_TYPES).collect::<Vec<_>>());
+    }
+}

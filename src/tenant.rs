@@ -1,0 +1,200 @@
+//! From a configured tenant to a supervised one.
+
+use std::{path::PathBuf, sync::Arc};
+
+use opgraph_state::{Epoch, Store, UploadNote};
+
+use crate::{
+    clock::Clock,
+    config::{self, Polling},
+    http::{Client, Halt, Remedy},
+    pipeline::{self, Drained},
+    secret::{Claims, SecretError},
+    sink::{
+        Sink, SinkError, UploadLimits,
+        both::Both,
+        graph::GraphSink,
+        jupiterone::{Home, JupiterOne, JupiterOneSettings, Plan},
+    },
+    source::Pace,
+    stream::Mapping,
+    supervisor::{Access, Outside, RunError, Shared, Tenant, supervise},
+    telemetry::Meter,
+};
+
+/// Supervises a configured tenant: with one sink, or with both.
+///
+/// # Errors
+///
+/// As for [`supervise`].
+pub async fn run<T: Store + Clone>(
+    configured: config::Tenant,
+    pace: Pace,
+    shared: Shared<T>,
+    meter: Arc<Meter>,
+) -> Result<Drained, RunError> {
+    let tenant = resolve(&configured, pace);
+    let config::Tenant { events, jupiterone, graph, .. } = configured;
+    let jupiterone = jupiterone.map(|settings| MakeJupiterOne {
+        settings,
+        tenant: tenant.name.clone(),
+        store: shared.store.clone(),
+        client: shared.client.clone(),
+        clock: shared.clock.clone(),
+        meter: meter.clone(),
+    });
+    // Beside JupiterOne, the graph keeps to JupiterOne's uploads.
+    let limits = if jupiterone.is_some() { JupiterOneSettings::LIMITS } else { GraphSink::LIMITS };
+    let graph = graph.map(|graph| MakeGraph { path: graph.path, limits });
+    match (jupiterone, graph) {
+        (Some(jupiterone), Some(graph)) => {
+            let sinks = MakeBoth(jupiterone, graph);
+            supervise(tenant, Configured { events, sinks }, shared, meter).await
+        }
+        (Some(sinks), None) => supervise(tenant, Configured { events, sinks }, shared, meter).await,
+        (None, Some(sinks)) => supervise(tenant, Configured { events, sinks }, shared, meter).await,
+        (None, None) => unreachable!("a tenant without JupiterOne has a graph: config::Tenant"),
+    }
+}
+
+/// What does not change from run to run.
+fn resolve(configured: &config::Tenant, pace: Pace) -> Tenant {
+    let account_name = configured.tag_account_name.then(|| configured.name.clone());
+    Tenant {
+        name: configured.name.as_str().into(),
+        streams: configured.events.streams.clone(),
+        rate: configured.events.limits,
+        start: configured.start,
+        pace,
+        mapping: Mapping { raw_data: configured.raw_data, account_name },
+        limits: pipeline::Limits::default(),
+    }
+}
+
+/// How a tenant is read: for ever, or until it has caught up. `None` when it
+/// is to be read for ever and polling is disabled.
+pub fn pace(configured: &config::Tenant, once: bool) -> Option<Pace> {
+    match (once, configured.polling_interval) {
+        (true, _) => Some(Pace::Once),
+        (false, Polling::Every(interval)) => Some(Pace::Every(interval)),
+        (false, Polling::Disabled) => None,
+    }
+}
+
+/// Reads a tenant's token, and decides where it goes.
+///
+/// # Errors
+///
+/// The token cannot be read.
+pub async fn access(events: &config::Events) -> Result<Access, SecretError> {
+    let token = events.token.read().await?;
+    let claims = Claims::read(&token);
+    let base_url = events.resolve_base_url(claims.as_ref());
+    Ok(Access { base_url, token, expires: claims.and_then(|claims| claims.expires) })
+}
+
+/// Reads the key of a place in JupiterOne, and puts its settings together.
+///
+/// # Errors
+///
+/// The key cannot be read.
+pub async fn jupiterone(settings: &config::JupiterOne) -> Result<JupiterOneSettings, SecretError> {
+    let token = settings.token.read().await?;
+    let plan = match &settings.plan {
+        config::Plan::Instance { id, source } => {
+            Plan::Instance { id: id.clone(), source: source.name().to_owned() }
+        }
+        config::Plan::Scope { prefix } => Plan::Scope { prefix: prefix.clone() },
+    };
+    let base_url = settings.base_url.clone();
+    let resolved = JupiterOneSettings::new(base_url, settings.account.clone(), token, plan);
+    Ok(JupiterOneSettings { gzip: settings.gzip, ..resolved })
+}
+
+/// A token that cannot be read is for a person to mend.
+fn no_token(error: &SecretError) -> Remedy {
+    Remedy::Halt(Halt::Configuration { hint: error.hint().to_owned() })
+}
+
+/// Makes the sink of each run.
+trait MakeSink: Send + Sync + 'static {
+    type Sink: Sink;
+
+    fn make(
+        &self,
+        epoch: Epoch,
+        unsettled: Vec<UploadNote>,
+    ) -> impl Future<Output = Result<Self::Sink, SinkError>> + Send;
+}
+
+/// What a tenant's runs are given, as it was configured.
+struct Configured<M> {
+    events: config::Events,
+    sinks: M,
+}
+
+impl<M: MakeSink> Outside for Configured<M> {
+    type Sink = M::Sink;
+
+    async fn access(&self) -> Result<Access, RunError> {
+        let access = access(&self.events).await;
+        access.map_err(|error| RunError::Setup { what: error.to_string(), remedy: no_token(&error) })
+    }
+
+    async fn sink(&self, epoch: Epoch, unsettled: Vec<UploadNote>) -> Result<M::Sink, SinkError> {
+        self.sinks.make(epoch, unsettled).await
+    }
+}
+
+struct MakeJupiterOne<T> {
+    settings: config::JupiterOne,
+    tenant: Arc<str>,
+    store: T,
+    client: Client,
+    clock: Clock,
+    meter: Arc<Meter>,
+}
+
+impl<T: Store + Clone> MakeSink for MakeJupiterOne<T> {
+    type Sink = JupiterOne<T>;
+
+    async fn make(&self, epoch: Epoch, unsettled: Vec<UploadNote>) -> Result<JupiterOne<T>, SinkError> {
+        let settings = jupiterone(&self.settings).await.map_err(|error| SinkError {
+            doing: "read the JupiterOne API key".to_owned(),
+            remedy: no_token(&error),
+            cause: error.into(),
+        })?;
+        let (store, tenant, clock) = (self.store.clone(), self.tenant.clone(), self.clock.clone());
+        let home = Home { store, tenant, epoch, clock };
+        JupiterOne::start(self.client.clone(), Arc::new(settings), home, unsettled, self.meter.clone()).await
+    }
+}
+
+struct MakeGraph {
+    path: PathBuf,
+    limits: UploadLimits,
+}
+
+impl MakeSink for MakeGraph {
+    type Sink = GraphSink;
+
+    async fn make(&self, _epoch: Epoch, _unsettled: Vec<UploadNote>) -> Result<GraphSink, SinkError> {
+        let (path, limits) = (self.path.clone(), self.limits);
+        let opened = tokio::task::spawn_blocking(move || GraphSink::open(&path, limits)).await;
+        opened.unwrap_or_else(|error| {
+            Err(SinkError { doing: "open the graph".to_owned(), remedy: Remedy::RETRY, cause: error.into() })
+        })
+    }
+}
+
+struct MakeBoth<A, B>(A, B);
+
+impl<A: MakeSink, B: MakeSink> MakeSink for MakeBoth<A, B> {
+    type Sink = Both<A::Sink, B::Sink>;
+
+    async fn make(&self, epoch: Epoch, unsettled: Vec<UploadNote>) -> Result<Self::Sink, SinkError> {
+        let first = self.0.make(epoch, unsettled.clone()).await?;
+        let second = self.1.make(epoch, unsettled).await?;
+        Ok(Both::new(first, second))
+    }
+}

@@ -1,0 +1,5 @@
+//! What every sink promises, and what each says on its wire.
+
+mod sinks;
+
+mod jupiterone;

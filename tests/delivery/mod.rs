@@ -1,0 +1,8 @@
+//! What the pipeline promises about delivery, under virtual time.
+
+mod crash;
+
+mod flow;
+
+mod rewind;
+

@@ -1,0 +1,134 @@
+//! Going back in time: a refused cursor, and what dedup makes of the repeats.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use opgraph::{
+    http::{Failure, Remedy},
+    pipeline::{self, Limits},
+    sink::memory::MemorySink,
+    source::Source,
+    stream::{Read, Stream},
+};
+use opgraph_state::{Cursor, MemoryStore, SourceInfo, Store, UnixMs};
+
+use crate::support::{self, START, Scripted, Trouble, failure, key};
+
+/// Serves what `inner` has, but refuses cursors as long as it is told to.
+struct Refusing {
+    inner: Arc<Scripted>,
+    refuse: Mutex<usize>,
+    since: Mutex<Vec<UnixMs>>,
+}
+
+impl Source for Refusing {
+    async fn page(&self, stream: Stream, at: &Cursor) -> Result<Read, Failure> {
+        match at {
+            Cursor::Since(at) if stream == Stream::ItemUsages => self.since.lock().unwrap().push(*at),
+            Cursor::Token(_) if stream == Stream::ItemUsages => {
+                let mut refuse = self.refuse.lock().unwrap();
+                if *refuse > 0 {
+                    *refuse -= 1;
+                    return Err(failure(Remedy::Rewind));
+                }
+            }
+            _ => (),
+        }
+        self.inner.page(stream, at).await
+    }
+
+    fn info(&self) -> SourceInfo {
+        self.inner.info()
+    }
+}
+
+fn refusing(inner: Arc<Scripted>, times: usize) -> Arc<Refusing> {
+    Arc::new(Refusing { inner, refuse: Mutex::new(times), since: Mutex::default() })
+}
+
+const EVENTS: usize = 5_000;
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_cursor_is_read_again_with_overlap_and_dedup_absorbs_the_repeats() {
+    // An event a minute: 5,000 of them reach 83 hours back, more than the overlap of 48.
+    let inner = Scripted::new(EVENTS, 100, 1, Trouble::default());
+    let (sink, store) = (MemorySink::default(), MemoryStore::default());
+    let limits = Limits { recent: 100, ..Limits::default() };
+    let claim = support::claim(&store, "acme").await;
+    let run = support::run("acme", claim, inner.clone(), Arc::new(sink.clone()), store.clone(), limits);
+    pipeline::run(run).await.unwrap();
+
+    // The next run finds its cursor refused, once.
+    let source = refusing(inner, 1);
+    let claim = support::claim(&store, "acme").await;
+    let run = support::run("acme", claim, source.clone(), Arc::new(sink.clone()), store.clone(), limits);
+    let meter = run.meter.clone();
+    pipeline::run(run).await.unwrap();
+
+    let newest = START.plus(Duration::from_secs(60 * (EVENTS as u64 - 1)));
+    assert_eq!(*source.since.lock().unwrap(), vec![newest.minus(Duration::from_secs(48 * 3600))]);
+    let counted = meter.stream(Stream::ItemUsages);
+    assert_eq!(counted.rewinds.get(), 1);
+    assert_eq!(counted.duplicates.get(), counted.events.get(), "every event of the overlap had been seen");
+    assert!(counted.events.get() > 48 * 60);
+    assert_eq!(sink.held().repeated, 0, "no event was sent twice");
+    let checkpoint = &store.checkpoints().await.unwrap()["acme"]["itemusages"];
+    assert!(!checkpoint.rewinding, "the stream has caught up again");
+    assert_eq!(checkpoint.events as usize, EVENTS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rewind_survives_a_crash_in_the_middle_of_its_overlap() {
+    let inner = Scripted::new(3_000, 30, 2, Trouble::default());
+    let (sink, store) = (MemorySink::default(), MemoryStore::default());
+    let limits = Limits { recent: 10, ..Limits::default() };
+    let claim = support::claim(&store, "acme").await;
+    let run = support::run("acme", claim, inner.clone(), Arc::new(sink.clone()), store.clone(), limits);
+    pipeline::run(run).await.unwrap();
+
+    let source = refusing(inner, 1);
+    for millis in [0, 40, 90, 300, 700, 1500, 100_000] {
+        let claim = support::claim(&store, "acme").await;
+        let run = support::run("acme", claim, source.clone(), Arc::new(sink.clone()), store.clone(), limits);
+        let task = tokio::spawn(pipeline::run(run));
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        task.abort();
+        let _ = task.await;
+    }
+    assert_eq!(sink.held().repeated, 0, "the horizon is remembered until the overlap is through");
+    let checkpoint = &store.checkpoints().await.unwrap()["acme"]["itemusages"];
+    assert_eq!((checkpoint.rewinding, checkpoint.events), (false, 3_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn cursors_that_are_always_refused_halt_the_stream_and_not_the_others() {
+    let source = refusing(Scripted::new(50, 10, 3, Trouble::default()), usize::MAX);
+    let (sink, store) = (MemorySink::default(), MemoryStore::default());
+    let claim = support::claim(&store, "acme").await;
+    let run = support::run("acme", claim, source, Arc::new(sink.clone()), store.clone(), Limits::default());
+    let halted = pipeline::run(run).await.unwrap().halted;
+    assert_eq!(halted.len(), 1);
+    assert_eq!(halted[0].0, Stream::ItemUsages);
+    assert!(halted[0].1.remedy.hint().is_some_and(|hint| hint.contains("every cursor")));
+    for number in 0..50 {
+        assert!(sink.held().records.contains_key(&key(Stream::AuditEvents, number)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rewind_by_a_person_is_read_again_without_repeats() {
+    let inner = Scripted::new(500, 50, 4, Trouble::default());
+    let (sink, store) = (MemorySink::default(), MemoryStore::default());
+    for _ in 0..2 {
+        let claim = support::claim(&store, "acme").await;
+        let limits = Limits { recent: 10, ..Limits::default() };
+        let run = support::run("acme", claim, inner.clone(), Arc::new(sink.clone()), store.clone(), limits);
+        let meter = run.meter.clone();
+        pipeline::run(run).await.unwrap();
+        let counted = meter.stream(Stream::AuditEvents);
+        assert!(counted.events.get() >= 500 && sink.held().repeated == 0);
+        store.rewind("acme", "auditevents", Cursor::Since(START), START).await.unwrap();
+    }
+}

@@ -1,0 +1,11 @@
+//! What opgraph promises, theme by theme. One binary: the crate is linked once.
+
+mod support;
+
+mod mapping;
+
+mod delivery;
+
+mod contracts;
+
+mod tidy;

@@ -1,0 +1,176 @@
+//! What the tests of the pipeline share: a source that follows a script.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use opgraph::{
+    clock::Clock,
+    http::{Failure, Outcome, Remedy},
+    pipeline::{Limits, Run},
+    sink::Sink,
+    source::{Pace, Source},
+    stream::{Mapping, Read, Stream, read_page},
+    telemetry::Meter,
+};
+use opgraph_state::{Claim, Cursor, SourceInfo, Store, UnixMs};
+use tokio_util::sync::CancellationToken;
+
+/// When the scripted events begin to happen.
+pub const START: UnixMs = UnixMs(1_780_000_000_000);
+
+/// How a scripted source misbehaves, each in thousandths of its answers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trouble {
+    /// An answer that could have been had later.
+    pub fails: u32,
+    /// A page without events and with a new cursor.
+    pub empty: u32,
+    /// A cursor that is no longer accepted.
+    pub refused: u32,
+}
+
+/// A source that serves numbered events from memory, page after page.
+///
+/// A cursor is `events before it/turn`. Each page repeats the last event of the
+/// one before, as an overlapping source may.
+#[derive(Debug)]
+pub struct Scripted {
+    pub events: BTreeMap<Stream, usize>,
+    pub page: usize,
+    pub trouble: Trouble,
+    pub dice: Mutex<fastrand::Rng>,
+    /// Pages answered.
+    pub answered: Mutex<usize>,
+}
+
+impl Scripted {
+    pub fn new(events: usize, page: usize, seed: u64, trouble: Trouble) -> Arc<Scripted> {
+        Arc::new(Scripted {
+            events: Stream::ALL.iter().map(|stream| (*stream, events)).collect(),
+            page,
+            trouble,
+            dice: Mutex::new(fastrand::Rng::with_seed(seed)),
+            answered: Mutex::new(0),
+        })
+    }
+
+    fn roll(&self) -> u32 {
+        self.dice.lock().unwrap().u32(0..1000)
+    }
+}
+
+/// The uuid of a scripted event.
+pub fn uuid(stream: Stream, number: usize) -> String {
+    format!("{}-{number:08}", stream.name())
+}
+
+/// The key of the event's own entity.
+pub fn key(stream: Stream, number: usize) -> String {
+    let of = match stream {
+        Stream::SignInAttempts => "one_password_signin_attempt_event",
+        Stream::ItemUsages => "one_password_item_usage_event",
+        Stream::AuditEvents => "one_password_audit_event",
+    };
+    format!("{of}:{}", uuid(stream, number))
+}
+
+/// How many events lie before a cursor. An event happens a minute after the one before.
+pub fn events_before(cursor: &Cursor) -> usize {
+    match cursor {
+        Cursor::Since(at) => (at.since(START).as_millis() as usize).div_ceil(60_000),
+        Cursor::Token(token) => token.split('/').next().unwrap().parse().unwrap(),
+    }
+}
+
+/// The event as the API would send it.
+fn event(stream: Stream, number: usize) -> String {
+    let at = jiff::Timestamp::from_millisecond(START.0 + 60_000 * number as i64).unwrap();
+    let user = format!(r#"{{"uuid":"USER{}","name":"Ann Lee {number}","email":"ann@example.com"}}"#, number % 7);
+    let id = uuid(stream, number);
+    match stream {
+        Stream::SignInAttempts => {
+            format!(r#"{{"uuid":"{id}","timestamp":"{at}","category":"success","type":"mfa_ok","target_user":{user}}}"#)
+        }
+        Stream::ItemUsages => {
+            format!(r#"{{"uuid":"{id}","timestamp":"{at}","action":"reveal","user":{user}}}"#)
+        }
+        Stream::AuditEvents => {
+            format!(r#"{{"uuid":"{id}","timestamp":"{at}","action":"grant","object_type":"uva","object_uuid":"vault{}","actor_details":{user}}}"#, number % 5)
+        }
+    }
+}
+
+pub fn failure(remedy: Remedy) -> Failure {
+    let doing = "read a scripted page".to_owned();
+    Failure { doing, status: None, code: None, outcome: Outcome::NotDone, remedy, cause: "scripted".into() }
+}
+
+impl Source for Scripted {
+    async fn page(&self, stream: Stream, at: &Cursor) -> Result<Read, Failure> {
+        let before = events_before(at);
+        while self.roll() < self.trouble.fails {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(u64::from(self.roll() % 9))).await;
+        let is_token = matches!(at, Cursor::Token(_));
+        if is_token && self.roll() < self.trouble.refused {
+            return Err(failure(Remedy::Rewind));
+        }
+        let turn: usize = match at {
+            Cursor::Token(token) => token.split('/').nth(1).unwrap().parse().unwrap(),
+            Cursor::Since(_) => 0,
+        };
+        let all = self.events[&stream];
+        let end = if self.roll() < self.trouble.empty { before } else { (before + self.page).min(all) };
+        let first = if is_token { before.saturating_sub(1) } else { before };
+        let items: Vec<String> =
+            (first.min(end)..end).map(|number| event(stream, number)).collect();
+        *self.answered.lock().unwrap() += 1;
+        // An exhausted stream answers with the cursor it was asked with.
+        let turn = if end == before && end == all && is_token { turn } else { turn + 1 };
+        let items = if end == before { String::new() } else { items.join(",") };
+        let body = format!(r#"{{"cursor":"{end}/{turn}","has_more":{},"items":[{items}]}}"#, end < all);
+        Ok(read_page(stream, body.into_bytes()).unwrap())
+    }
+
+    fn info(&self) -> SourceInfo {
+        SourceInfo { account: Some("ACCOUNT".to_owned()), api_version: "v2".to_owned(), page_size: 1000 }
+    }
+}
+
+/// Claims the tenant for all streams.
+pub async fn claim<T: Store>(store: &T, tenant: &str) -> Claim {
+    let first: Vec<_> =
+        Stream::ALL.iter().map(|stream| (stream.name().to_owned(), Cursor::Since(START))).collect();
+    store.claim(tenant, &first, START).await.unwrap()
+}
+
+/// A run of all streams that ends when they have caught up.
+pub fn run<S, K: Sink, T: Store>(
+    tenant: &str,
+    claim: Claim,
+    source: Arc<S>,
+    sink: Arc<K>,
+    store: T,
+    limits: Limits,
+) -> Run<S, K, T> {
+    let streams = Stream::ALL.iter().map(|stream| (*stream, claim.checkpoints[stream.name()].clone())).collect();
+    Run {
+        tenant: tenant.into(),
+        epoch: claim.epoch,
+        source,
+        sink,
+        store,
+        streams,
+        first: START,
+        pace: Pace::Once,
+        mapping: Mapping { raw_data: true, account_name: None },
+        limits,
+        clock: Clock::starting_at(START.plus(Duration::from_secs(90 * 24 * 3600))),
+        meter: Arc::new(Meter::default()),
+        closing: CancellationToken::new(),
+    }
+}
