@@ -1,0 +1,368 @@
+//! What goes wrong: scripted at a given request, or seeded at a given rate.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::mix::mix;
+
+/// One call of one of the two APIs, as scripts and reports name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Endpoint {
+    /// `GET /api/v2/auth/introspect`
+    Introspect,
+    /// `POST /api/v2/signinattempts`
+    Signinattempts,
+    /// `POST /api/v2/itemusages`
+    Itemusages,
+    /// `POST /api/v2/auditevents`
+    Auditevents,
+    /// `POST /persister/synchronization/jobs`
+    Start,
+    /// `GET …/jobs/{id}`
+    Status,
+    /// `POST …/jobs/{id}/upload`, entities and relationships in one body
+    Upload,
+    /// `POST …/jobs/{id}/entities`
+    Entities,
+    /// `POST …/jobs/{id}/relationships`
+    Relationships,
+    /// `POST …/jobs/{id}/finalize`
+    Finalize,
+    /// `POST …/jobs/{id}/abort`
+    Abort,
+    /// `POST …/jobs/{id}/events`
+    JobEvents,
+}
+
+impl Endpoint {
+    /// Whether the endpoint is 1Password's; the others are JupiterOne's.
+    pub fn is_events_api(self) -> bool {
+        self <= Endpoint::Auditevents
+    }
+}
+
+/// One thing that goes wrong with one request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Fault {
+    /// Answers as usual, but only after `ms` milliseconds.
+    Slow {
+        /// Milliseconds on tokio's clock.
+        ms: u64,
+    },
+    /// Answers this status without looking at the request.
+    Status {
+        /// 429, 500, 502, 503, …
+        code: u16,
+        /// The value of a `Retry-After` header, in seconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_after: Option<u64>,
+    },
+    /// Drops the connection (RST) before the request has any effect.
+    Reset,
+    /// Does what was asked, then drops the connection (RST) without an answer.
+    LostAnswer,
+    /// Does what was asked, then sends half of the answer's body and drops the connection.
+    Truncated,
+    /// Does what was asked, then answers 200 with a body that is not JSON.
+    Malformed,
+    /// Answers 400 if the request carries a cursor; otherwise waits for the next one that does.
+    RefusedCursor,
+    /// From this request on the events token gets 401, until [`Fault::RestoreToken`].
+    RevokeToken,
+    /// From this request on the events token works again.
+    RestoreToken,
+    /// JupiterOne closes the job by itself (`ABORTED`) before it looks at the request.
+    CloseJob,
+    /// An upload answers 200 and is forgotten: the counters do not move.
+    Swallow,
+}
+
+impl Fault {
+    /// Returns the name the report counts it under.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Fault::Slow { .. } => "slow",
+            Fault::Status { code: 429, .. } => "429",
+            Fault::Status { code, .. } if *code >= 500 => "5xx",
+            Fault::Status { .. } => "status",
+            Fault::Reset => "reset",
+            Fault::LostAnswer => "lost_answer",
+            Fault::Truncated => "truncated",
+            Fault::Malformed => "malformed",
+            Fault::RefusedCursor => "refused_cursor",
+            Fault::RevokeToken => "revoke_token",
+            Fault::RestoreToken => "restore_token",
+            Fault::CloseJob => "close_job",
+            Fault::Swallow => "swallow",
+        }
+    }
+}
+
+/// A fault at a chosen request. In JSON, the body of `POST /script`:
+/// `{"endpoint":"finalize","nth":2,"fault":{"kind":"lost_answer"},"times":1}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Script {
+    /// Which call.
+    pub endpoint: Endpoint,
+    /// The how-manieth request of that endpoint, counted from 1 from now on. Default 1: the next one.
+    #[serde(default = "one")]
+    pub nth: u64,
+    /// What goes wrong.
+    pub fault: Fault,
+    /// For how many requests, one after the other. Default 1.
+    #[serde(default = "one")]
+    pub times: u64,
+}
+
+fn one() -> u64 {
+    1
+}
+
+impl Script {
+    /// Returns a script for the next request of `endpoint`.
+    pub fn next(endpoint: Endpoint, fault: Fault) -> Script {
+        Script { endpoint, nth: 1, fault, times: 1 }
+    }
+
+    /// Returns a script for the `nth` request of `endpoint` from now on, counted from 1.
+    pub fn nth(endpoint: Endpoint, nth: u64, fault: Fault) -> Script {
+        Script { endpoint, nth, fault, times: 1 }
+    }
+
+    /// Returns the same script for `times` requests, one after the other.
+    pub fn times(self, times: u64) -> Script {
+        Script { times, ..self }
+    }
+}
+
+/// What goes wrong by chance: seeded, the same for the n-th request of an endpoint in every run.
+///
+/// Every kind here is one a client can recover from, so a run with them can still end exact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Faults {
+    /// Milliseconds before every answer of the Events API.
+    pub events_latency_ms: u64,
+    /// Milliseconds before every answer of JupiterOne.
+    pub jupiterone_latency_ms: u64,
+    /// Faults of the Events API.
+    pub events: Rates,
+    /// Faults of JupiterOne.
+    pub jupiterone: Rates,
+    /// Most milliseconds of a slow answer.
+    pub slow_ms: u64,
+    /// Cursors refused by chance, at most this many for each stream in a run.
+    pub refused_cursors: u32,
+}
+
+/// Chances in a thousand requests. One request has at most one fault.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rates {
+    /// Slow answers.
+    pub slow: u16,
+    /// 429, with and without `Retry-After: 1`.
+    pub too_many: u16,
+    /// 500, 502 and 503.
+    pub server_error: u16,
+    /// Connections dropped before the request has any effect.
+    pub reset: u16,
+    /// Connections dropped after the request took effect.
+    pub lost_answer: u16,
+    /// Answers cut in half.
+    pub truncated: u16,
+    /// Answers that are not JSON.
+    pub malformed: u16,
+    /// Cursors refused with 400 (pages only).
+    pub refused_cursor: u16,
+}
+
+impl Default for Faults {
+    fn default() -> Faults {
+        Faults::none()
+    }
+}
+
+impl Faults {
+    /// Returns the faults that a command line names: `none` or `rough`.
+    pub fn named(name: &str) -> Option<Faults> {
+        match name {
+            "none" => Some(Faults::none()),
+            "rough" => Some(Faults::rough()),
+            _ => None,
+        }
+    }
+
+    /// Returns a world in which nothing goes wrong.
+    pub fn none() -> Faults {
+        Faults {
+            events_latency_ms: 0,
+            jupiterone_latency_ms: 0,
+            events: Rates::default(),
+            jupiterone: Rates::default(),
+            slow_ms: 0,
+            refused_cursors: 0,
+        }
+    }
+
+    /// Returns a world in which a few percent of everything recoverable goes wrong.
+    pub fn rough() -> Faults {
+        let rates = Rates {
+            slow: 20,
+            too_many: 4,
+            server_error: 15,
+            reset: 10,
+            lost_answer: 10,
+            truncated: 10,
+            malformed: 5,
+            refused_cursor: 0,
+        };
+        Faults {
+            events: Rates { refused_cursor: 4, ..rates },
+            jupiterone: rates,
+            slow_ms: 50,
+            refused_cursors: 2,
+            ..Faults::none()
+        }
+    }
+}
+
+/// Decides what goes wrong with each request, and counts requests and faults.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    seed: u64,
+    faults: Faults,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    requests: BTreeMap<Endpoint, u64>,
+    injected: BTreeMap<&'static str, u64>,
+    scripts: Vec<Pending>,
+    refused_cursors: HashMap<Endpoint, u32>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    endpoint: Endpoint,
+    from: u64,
+    left: u64,
+    fault: Fault,
+}
+
+impl Plan {
+    pub(crate) fn new(seed: u64, faults: Faults) -> Plan {
+        Plan { seed: mix(seed ^ 0x6661_756c_7473), faults, inner: Mutex::default() }
+    }
+
+    /// Queues a scripted fault.
+    pub(crate) fn script(&self, script: Script) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let so_far = inner.requests.get(&script.endpoint).copied().unwrap_or(0);
+        inner.scripts.push(Pending {
+            endpoint: script.endpoint,
+            from: so_far + script.nth.max(1),
+            left: script.times,
+            fault: script.fault,
+        });
+    }
+
+    /// Counts a request and returns its fault. Scripts go before chance.
+    pub(crate) fn next(&self, endpoint: Endpoint, has_cursor: bool) -> Option<Fault> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let n = inner.requests.entry(endpoint).or_default();
+        *n += 1;
+        let n = *n;
+        let due = inner.scripts.iter().position(|pending| {
+            pending.endpoint == endpoint
+                && pending.from <= n
+                && (has_cursor || pending.fault != Fault::RefusedCursor)
+        });
+        let fault = match due {
+            Some(at) => {
+                let pending = &mut inner.scripts[at];
+                pending.left = pending.left.saturating_sub(1);
+                let fault = pending.fault.clone();
+                if pending.left == 0 {
+                    inner.scripts.remove(at);
+                }
+                Some(fault)
+            }
+            None => self.by_chance(endpoint, n, has_cursor).filter(|fault| {
+                *fault != Fault::RefusedCursor || {
+                    let refused = inner.refused_cursors.entry(endpoint).or_default();
+                    *refused += 1;
+                    *refused <= self.faults.refused_cursors
+                }
+            }),
+        };
+        if let Some(fault) = &fault {
+            *inner.injected.entry(fault.name()).or_default() += 1;
+        }
+        fault
+    }
+
+    /// Returns how long every answer of the endpoint's API takes at least.
+    pub(crate) fn latency(&self, endpoint: Endpoint) -> Duration {
+        Duration::from_millis(match endpoint.is_events_api() {
+            true => self.faults.events_latency_ms,
+            false => self.faults.jupiterone_latency_ms,
+        })
+    }
+
+    /// Returns requests by endpoint and faults by name.
+    pub(crate) fn counts(&self) -> (BTreeMap<Endpoint, u64>, BTreeMap<String, u64>) {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let injected = inner.injected.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
+        (inner.requests.clone(), injected)
+    }
+
+    /// Rolls a seeded die for the n-th request of an endpoint.
+    fn by_chance(&self, endpoint: Endpoint, n: u64, has_cursor: bool) -> Option<Fault> {
+        let rates = if endpoint.is_events_api() { &self.faults.events } else { &self.faults.jupiterone };
+        let die = mix(self.seed ^ mix(n) ^ ((endpoint as u64) << 56));
+        let second = mix(die);
+        let mut at = (die % 1000) as u16;
+        let mut falls_in = |width: u16| match at.checked_sub(width) {
+            None => true,
+            Some(rest) => {
+                at = rest;
+                false
+            }
+        };
+        if falls_in(rates.slow) {
+            return Some(Fault::Slow { ms: second % (self.faults.slow_ms + 1) });
+        }
+        if falls_in(rates.too_many) {
+            return Some(Fault::Status { code: 429, retry_after: (second & 1 == 0).then_some(1) });
+        }
+        if falls_in(rates.server_error) {
+            return Some(Fault::Status { code: [500, 502, 503][(second % 3) as usize], retry_after: None });
+        }
+        if falls_in(rates.reset) {
+            return Some(Fault::Reset);
+        }
+        if falls_in(rates.lost_answer) {
+            return Some(Fault::LostAnswer);
+        }
+        if falls_in(rates.truncated) {
+            return Some(Fault::Truncated);
+        }
+        if falls_in(rates.malformed) {
+            return Some(Fault::Malformed);
+        }
+        if falls_in(rates.refused_cursor) && has_cursor {
+            return Some(Fault::RefusedCursor);
+        }
+        None
+    }
+}

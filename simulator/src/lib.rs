@@ -1,0 +1,73 @@
+//! 1Password's Events API and JupiterOne's sync-job API on loopback: strict, deterministic from a seed,
+//! with faults to order and an oracle that knows what the graph must hold.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), opgraph_simulator::Error> {
+//! use opgraph_simulator::{Config, Endpoint, Fault, Faults, Script, Simulator};
+//!
+//! let config = Config { events: 100_000, faults: Faults::rough(), ..Config::default() };
+//! let simulator = Simulator::start(config).await?;
+//! simulator.script(Script::nth(Endpoint::Finalize, 2, Fault::LostAnswer));
+//! // … let a program read from `events_url()` and write to `jupiterone_url()` …
+//! simulator.settle();
+//! let report = simulator.report();
+//! assert!(report.is_caught_up() && report.is_exact(), "{report:#?}");
+//! simulator.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! From another process: `GET /report`, `GET /expected` (one [`ExpectedRecord`] a line), `POST /script` (a
+//! [`Script`] or an array of them), `POST /settle`. A graph that is not JupiterOne's is judged by
+//! [`Simulator::compare`].
+//!
+//! Nothing is remembered of the events but which were served: event number `i` of a stream, its uuid, its time and
+//! what it must become are computed from the seed and `i` whenever they are needed. The oracle reads the data model
+//! by itself and never asks the program under test.
+
+mod config;
+pub use config::{Config, Finalize, Limits, Stream};
+
+mod simulator;
+pub use simulator::{Error, Simulator, serve};
+
+mod server;
+
+mod route;
+
+mod body;
+
+mod answer;
+
+mod host;
+
+mod faults;
+pub use faults::{Endpoint, Fault, Faults, Rates, Script};
+
+mod windows;
+
+mod token;
+
+mod cursor;
+
+mod events_api;
+
+mod generate;
+
+mod jupiterone;
+
+mod truth;
+
+mod kinds;
+
+mod keys;
+
+mod oracle;
+pub use oracle::{Expected, ExpectedRecord, Held};
+
+mod report;
+pub use report::{Comparison, EXAMPLES, Finding, Jobs, LimitReport, Received, Report, Served};
+
+mod bits;
+
+mod mix;

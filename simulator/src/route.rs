@@ -1,0 +1,105 @@
+//! Which call a request is.
+
+use hyper::Method;
+
+use crate::{Endpoint, Stream};
+
+/// A call of one of the two APIs, or of the simulator itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// `GET /api/v2/auth/introspect`
+    Introspect,
+    /// `POST /api/v2/{stream}`
+    Page(Stream),
+    /// A call of JupiterOne, with the job's id where the path has one.
+    Job(Endpoint, String),
+    /// `GET /report`
+    Report,
+    /// `GET /expected`
+    Expected,
+    /// `POST /script`
+    Script,
+    /// `POST /settle`
+    Settle,
+    /// The path exists with another method.
+    WrongMethod,
+    /// No such path.
+    Unknown,
+}
+
+/// Returns the call that a method and path are.
+pub(crate) fn route(method: &Method, path: &str) -> Route {
+    let (expected, route) = match path {
+        "/api/v2/auth/introspect" => (Method::GET, Route::Introspect),
+        "/report" => (Method::GET, Route::Report),
+        "/expected" => (Method::GET, Route::Expected),
+        "/script" => (Method::POST, Route::Script),
+        "/settle" => (Method::POST, Route::Settle),
+        _ => match of_an_api(path) {
+            Some(Route::Job(Endpoint::Status, id)) => (Method::GET, Route::Job(Endpoint::Status, id)),
+            Some(route) => (Method::POST, route),
+            None => return Route::Unknown,
+        },
+    };
+    if *method == expected { route } else { Route::WrongMethod }
+}
+
+fn of_an_api(path: &str) -> Option<Route> {
+    if let Some(name) = path.strip_prefix("/api/v2/") {
+        return Stream::ALL.into_iter().find(|stream| stream.name() == name).map(Route::Page);
+    }
+    let rest = path.strip_prefix("/persister/synchronization/jobs")?;
+    if rest.is_empty() {
+        return Some(Route::Job(Endpoint::Start, String::new()));
+    }
+    let rest = rest.strip_prefix('/')?;
+    let (id, call) = rest.split_once('/').unwrap_or((rest, ""));
+    let endpoint = match call {
+        "" if rest == id => Endpoint::Status,
+        "upload" => Endpoint::Upload,
+        "entities" => Endpoint::Entities,
+        "relationships" => Endpoint::Relationships,
+        "finalize" => Endpoint::Finalize,
+        "abort" => Endpoint::Abort,
+        "events" => Endpoint::JobEvents,
+        _ => return None,
+    };
+    (!id.is_empty()).then(|| Route::Job(endpoint, id.to_owned()))
+}
+
+/// Returns the endpoint of a stream's pages.
+pub(crate) fn page_endpoint(stream: Stream) -> Endpoint {
+    match stream {
+        Stream::SigninAttempts => Endpoint::Signinattempts,
+        Stream::ItemUsages => Endpoint::Itemusages,
+        Stream::AuditEvents => Endpoint::Auditevents,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_calls() {
+        let jobs = "/persister/synchronization/jobs";
+        let job = |endpoint| Route::Job(endpoint, "7".to_owned());
+        let cases = [
+            (Method::GET, "/api/v2/auth/introspect".to_owned(), Route::Introspect),
+            (Method::POST, "/api/v2/itemusages".to_owned(), Route::Page(Stream::ItemUsages)),
+            (Method::GET, "/api/v2/itemusages".to_owned(), Route::WrongMethod),
+            (Method::POST, "/api/v1/itemusages".to_owned(), Route::Unknown),
+            (Method::POST, jobs.to_owned(), Route::Job(Endpoint::Start, String::new())),
+            (Method::GET, format!("{jobs}/7"), job(Endpoint::Status)),
+            (Method::POST, format!("{jobs}/7/entities"), job(Endpoint::Entities)),
+            (Method::POST, format!("{jobs}/7/finalize"), job(Endpoint::Finalize)),
+            (Method::POST, format!("{jobs}/7"), Route::WrongMethod),
+            (Method::POST, format!("{jobs}/7/other"), Route::Unknown),
+            (Method::POST, format!("{jobs}//upload"), Route::Unknown),
+            (Method::GET, "/".to_owned(), Route::Unknown),
+        ];
+        for (method, path, expect) in cases {
+            assert_eq!(route(&method, &path), expect, "{method} {path}");
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The simulator as its user holds it.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Comparison, Config, Expected, Held, Report, Script,
+    generate::{World, upper_uuid},
+    host::{Host, Names},
+    jupiterone,
+    mix::mix,
+    oracle, server,
+    token::Claims,
+};
+
+/// Why a simulator could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address is not loopback. A simulator answers nobody else.
+    #[error("cannot listen on {0}, which is not loopback")]
+    NotLoopback(SocketAddr),
+    /// The address cannot be bound.
+    #[error("cannot listen on {listen}")]
+    Bind {
+        /// The configured address.
+        listen: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A setting is out of its range.
+    #[error("cannot simulate with {0}")]
+    Setting(&'static str),
+}
+
+/// A running simulator. Dropping it stops it.
+#[derive(Debug)]
+pub struct Simulator {
+    address: SocketAddr,
+    host: Arc<Host>,
+    seed: u64,
+    issued: i64,
+    stop: CancellationToken,
+    listening: Option<JoinHandle<()>>,
+}
+
+impl Simulator {
+    /// Starts listening; both APIs answer when this returns.
+    pub async fn start(config: Config) -> Result<Simulator, Error> {
+        check(&config)?;
+        let listen = config.listen;
+        let bind = |source| Error::Bind { listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(bind)?;
+        let address = listener.local_addr().map_err(bind)?;
+        let start = config.now.unwrap_or_else(jiff::Timestamp::now).as_nanosecond();
+        let start = i64::try_from(start).map_err(|_| Error::Setting("a time that 64 bits do not hold"))?;
+        let world = World::new(&config, start);
+        let (seed, issued) = (config.seed, start / 1_000_000_000 - 3600);
+        let features: Vec<&str> = config.features.iter().map(|stream| stream.name()).collect();
+        let lifetime =
+            config.token_lifetime.map(|lifetime| start / 1_000_000_000 + lifetime.as_secs() as i64);
+        let names = Names {
+            account_uuid: account_uuid(seed),
+            integration_uuid: upper_uuid(seed ^ 0x696e),
+            token: claims(seed, address, &features, issued, lifetime).sign(seed),
+            jupiterone_token: format!("jupiterone-key-{:016x}", mix(seed ^ 0x6b65_7900)),
+            jupiterone_account: format!("account-{:08x}", mix(seed ^ 0x6163) >> 32),
+            integration_instance_id: jupiterone::uuid(seed ^ 0x696e_7374),
+        };
+        let host = Arc::new(Host::new(config, names, world));
+        let stop = CancellationToken::new();
+        let listening = tokio::spawn(server::listen(listener, Arc::clone(&host), stop.clone()));
+        Ok(Simulator { address, host, seed, issued, stop, listening: Some(listening) })
+    }
+
+    /// Returns where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns the base URL of the Events API, without a closing slash.
+    pub fn events_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Returns the base URL of JupiterOne, without a closing slash.
+    pub fn jupiterone_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Returns a bearer token of the Events API with the configured features.
+    pub fn events_token(&self) -> &str {
+        &self.host.names.token
+    }
+
+    /// Returns a bearer token of the Events API with exactly these features, names of streams.
+    pub fn token_with_features(&self, features: &[&str]) -> String {
+        claims(self.seed, self.address, features, self.issued, None).sign(self.seed)
+    }
+
+    /// Lets every events token get 401 from now on (`true`), or work again (`false`).
+    pub fn revoke_tokens(&self, revoked: bool) {
+        self.host.revoke(revoked);
+    }
+
+    /// Returns the uuid of the 1Password account, as introspection tells it.
+    pub fn account_uuid(&self) -> &str {
+        &self.host.names.account_uuid
+    }
+
+    /// Returns JupiterOne's API key.
+    pub fn jupiterone_token(&self) -> &str {
+        &self.host.names.jupiterone_token
+    }
+
+    /// Returns JupiterOne's account id.
+    pub fn jupiterone_account(&self) -> &str {
+        &self.host.names.jupiterone_account
+    }
+
+    /// Returns the id of the one integration instance that JupiterOne knows.
+    pub fn integration_instance_id(&self) -> &str {
+        &self.host.names.integration_instance_id
+    }
+
+    /// Queues a fault.
+    pub fn script(&self, script: Script) {
+        self.host.plan.script(script);
+    }
+
+    /// Returns what was seen so far, with JupiterOne's graph compared.
+    ///
+    /// Takes well under a microsecond for each event served and each record held, and no lock of the
+    /// Events API meanwhile. Jobs that are still finalizing are not yet in the graph: see [`settle`](Self::settle).
+    pub fn report(&self) -> Report {
+        self.host.report(None)
+    }
+
+    /// Returns [`report`](Self::report) with another graph compared in place of JupiterOne's.
+    pub fn report_of(&self, held: impl IntoIterator<Item = Held>) -> Report {
+        self.host.report(Some(self.compare(held)))
+    }
+
+    /// Compares any graph with what the served events must have become.
+    pub fn compare(&self, held: impl IntoIterator<Item = Held>) -> Comparison {
+        oracle::compare(&self.host.keys, &self.host.expectation(), held)
+    }
+
+    /// Returns what the graph must hold for what was served so far.
+    pub fn expectations(&self) -> Expected {
+        self.host.expected()
+    }
+
+    /// Brings every job that is finalizing to its end now.
+    pub fn settle(&self) {
+        self.host.jupiterone.settle();
+    }
+
+    /// Stops listening and drops every connection.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        if let Some(listening) = self.listening.take()
+            && let Err(error) = listening.await
+        {
+            tracing::debug!(%error, "the listener did not end by itself");
+        }
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Checks what no type checks.
+fn check(config: &Config) -> Result<(), Error> {
+    if !config.listen.ip().is_loopback() {
+        return Err(Error::NotLoopback(config.listen));
+    }
+    let settings = [
+        (config.users >= 8, "fewer than 8 users"),
+        (config.users < 1 << 30, "that many users"),
+        (config.events < 1 << 40, "that many events"),
+        ((1..=1000).contains(&config.page_cap), "a page cap that is not between 1 and 1000"),
+        (config.rate >= 0.0 && config.rate <= 1e6, "a rate that is not between 0 and a million"),
+        ((0.0..=1.0).contains(&config.poison), "a share of poison that is not between 0 and 1"),
+        (config.history <= Duration::from_secs(20 * 366 * 86_400), "more than 20 years of history"),
+    ];
+    match settings.iter().find(|(good, _)| !good) {
+        Some((_, what)) => Err(Error::Setting(what)),
+        None => Ok(()),
+    }
+}
+
+fn account_uuid(seed: u64) -> String {
+    upper_uuid(seed ^ 0x6163_636f)
+}
+
+/// Returns what a token says. `aud` is the host without a scheme, as in 1Password's own.
+fn claims(seed: u64, address: SocketAddr, features: &[&str], issued: i64, expires: Option<i64>) -> Claims {
+    Claims {
+        account_uuid: account_uuid(seed),
+        features: features.iter().map(|feature| (*feature).to_owned()).collect(),
+        aud: vec![address.to_string()],
+        sub: upper_uuid(seed ^ 0x7375_6200),
+        iss: "com.1password.b5".to_owned(),
+        jti: upper_uuid(seed ^ 0x6a74_6900).to_ascii_lowercase(),
+        iat: issued,
+        exp: expires,
+    }
+}
+
+/// Runs a simulator until `until` is done: what a command line calls. `ready` is told once it listens.
+///
+/// Returns the last report.
+pub async fn serve(
+    config: Config,
+    ready: impl FnOnce(&Simulator),
+    until: impl Future<Output = ()>,
+) -> Result<Report, Error> {
+    let simulator = Simulator::start(config).await?;
+    ready(&simulator);
+    until.await;
+    let report = simulator.report();
+    simulator.stop().await;
+    Ok(report)
+}

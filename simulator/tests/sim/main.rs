@@ -1,0 +1,18 @@
+//! The simulator as its clients see it: over HTTP on loopback.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+mod pages;
+
+mod access;
+
+mod jobs;
+
+mod rules;
+
+mod scopes;
+
+mod judgement;
+
+mod faults;
