@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use backoff::{ExponentialBackoffBuilder, backoff::Backoff};
 use opgraph_state::{Claim, Cursor, Epoch, Refused, Store, StoreError, UnixMs, UploadNote};
 use secrecy::SecretString;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use url::Url;
@@ -29,9 +29,6 @@ use crate::{
 const RENEW_EVERY: Duration = Duration::from_secs(20);
 /// How long a run that says nothing may still be making requests.
 const LEASE: Duration = Duration::from_secs(60);
-/// A run that lived this long starts the next one's backoff afresh.
-const STABLE: Duration = Duration::from_secs(600);
-
 /// What a tenant is, resolved from the configuration. Tokens are read anew for each run.
 #[derive(Clone, Debug)]
 pub struct Tenant {
@@ -187,7 +184,7 @@ pub async fn supervise<O: Outside, T: Store + Clone>(
         .build();
     let mut budget = None;
     loop {
-        let started = Instant::now();
+        let commits = meter.commits.get();
         meter.runs.add(1);
         let life = Life { tenant: &tenant, outside: &outside, shared: &shared, meter: &meter };
         let error = match life.run(&mut budget).await {
@@ -200,7 +197,8 @@ pub async fn supervise<O: Outside, T: Store + Clone>(
             error!(tenant = %tenant.name, error = %chain(&error), hint, "tenant stopped");
             return Err(error);
         }
-        if started.elapsed() > STABLE {
+        // A run that got somewhere is not the next failure in a row.
+        if meter.commits.get() > commits {
             backoff.reset();
         }
         let pause = backoff.next_backoff().unwrap_or(LEASE);

@@ -44,7 +44,7 @@ pub async fn run<T: Store + Clone>(
         meter: meter.clone(),
     });
     // Beside JupiterOne, the graph keeps to JupiterOne's uploads.
-    let limits = if jupiterone.is_some() { JupiterOneSettings::LIMITS } else { GraphSink::LIMITS };
+    let limits = jupiterone.as_ref().map_or(GraphSink::LIMITS, |jupiterone| jupiterone.settings.upload);
     let graph = graph.map(|graph| MakeGraph { path: graph.path, limits });
     match (jupiterone, graph) {
         (Some(jupiterone), Some(graph)) => {
@@ -108,7 +108,7 @@ pub async fn jupiterone(settings: &config::JupiterOne) -> Result<JupiterOneSetti
     };
     let base_url = settings.base_url.clone();
     let resolved = JupiterOneSettings::new(base_url, settings.account.clone(), token, plan);
-    Ok(JupiterOneSettings { gzip: settings.gzip, ..resolved })
+    Ok(JupiterOneSettings { gzip: settings.gzip, limits: settings.upload, ..resolved })
 }
 
 /// A token that cannot be read is for a person to mend.

@@ -8,4 +8,8 @@ mod delivery;
 
 mod contracts;
 
+mod tenants;
+
+mod cli;
+
 mod tidy;

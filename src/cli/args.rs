@@ -39,8 +39,8 @@ pub struct Output {
     /// Say nothing but errors
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// When to use colours
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
+    /// When to use colours: auto (on a terminal, unless NO_COLOR is set), always or never
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto, hide_possible_values = true)]
     pub color: Color,
 }
 
@@ -246,13 +246,14 @@ Examples:
   opgraph run --config opgraph.toml      all tenants of the file, for ever
 
 Exit codes:
-  0 done · 2 configuration · 3 credentials refused · 4 state in use or damaged · 5 stopped by a guard · 1 anything else";
+  0 done · 2 configuration · 3 credentials refused · 4 state in use or damaged
+  5 stopped by a guard · 1 anything else";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
   OP_EVENTS_TOKEN=… opgraph run --once
   opgraph run --events-token-file token --start 7d --streams signinattempts,auditevents
-  OP_EVENTS_TOKEN=… JUPITERONE_API_KEY=… opgraph run --jupiterone-account ID --jupiterone-instance ID
+  JUPITERONE_API_KEY=… opgraph run --jupiterone-account ID --jupiterone-instance ID
   opgraph run --config opgraph.toml
 
 Tokens come from the variables OP_EVENTS_TOKEN and JUPITERONE_API_KEY, from files that only their

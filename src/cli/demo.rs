@@ -25,7 +25,10 @@ use crate::{
     graph::RecordType,
     http,
     secret::TokenSource,
-    sink::graph::{GraphReader, StoredRecord},
+    sink::{
+        graph::{GraphReader, StoredRecord},
+        jupiterone::JupiterOneSettings,
+    },
 };
 
 /// Marks a folder as one that a demo may empty.
@@ -142,6 +145,7 @@ fn config(demo: &Demo, simulator: &Simulator, tokens: &Path) -> Result<Config, F
             source: config::InstanceSource::External,
         },
         gzip: true,
+        upload: JupiterOneSettings::LIMITS,
     };
     let tenant = config::Tenant {
         name: TENANT.to_owned(),

@@ -181,8 +181,10 @@ fn without_tokens(text: &str) -> String {
 pub(super) fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wrong = wrong.to_lowercase().replace('-', "_");
     let near = |known: &str| {
-        // A part of the name is as good as a slip: `interval`, `url`, `instance_id`.
-        let part = known.starts_with(&format!("{wrong}_")) || known.ends_with(&format!("_{wrong}"));
+        // A part of the name is as good as a slip: `interval`, `url`, `instance_id`, `audit`.
+        let part = known.starts_with(&format!("{wrong}_"))
+            || known.ends_with(&format!("_{wrong}"))
+            || (wrong.len() >= 4 && known.starts_with(&wrong));
         strsim::normalized_damerau_levenshtein(&wrong, known).max(if part { 0.8 } else { 0.0 })
     };
     let scored = known.into_iter().map(|known| (near(known), known)).filter(|(score, _)| *score >= 0.6);

@@ -73,7 +73,7 @@ pub struct TenantFlags {
     /// Upload into scopes that begin with this name, when there is no instance
     #[arg(long, value_name = "NAME")]
     pub jupiterone_scope: Option<String>,
-    /// JupiterOne's base URL [default: https://api.us.jupiterone.io]
+    /// JupiterOne's base URL [default: the one of its US region]
     #[arg(long, value_name = "URL")]
     pub jupiterone_url: Option<String>,
     /// Read the JupiterOne API key from this file, not from the variable JUPITERONE_API_KEY

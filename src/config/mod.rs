@@ -33,6 +33,7 @@ pub use crate::supervisor::Start;
 use crate::{
     http::Limits,
     secret::{Claims, TokenSource},
+    sink::UploadLimits,
     stream::Stream,
 };
 
@@ -129,6 +130,8 @@ pub struct JupiterOne {
     pub plan: Plan,
     /// Whether request bodies are compressed.
     pub gzip: bool,
+    /// When an upload is finished.
+    pub upload: UploadLimits,
 }
 
 /// The two ways in which JupiterOne keeps what it was sent before.

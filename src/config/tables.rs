@@ -88,6 +88,8 @@ pub(super) struct JupiterOneTable {
     pub(super) scope: Text,
     pub(super) source: Text,
     pub(super) gzip: Option<bool>,
+    pub(super) upload_age: Option<Given<DurationText>>,
+    pub(super) upload_events: Option<Given<i64>>,
 }
 
 /// `[tenant.graph]`
@@ -187,7 +189,17 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("`[tenant.events]`", &["base_url", "token", "streams", "limits"]),
     (
         "`[tenant.jupiterone]`",
-        &["base_url", "account", "token", "integration_instance_id", "scope", "source", "gzip"],
+        &[
+            "base_url",
+            "account",
+            "token",
+            "integration_instance_id",
+            "scope",
+            "source",
+            "gzip",
+            "upload_age",
+            "upload_events",
+        ],
     ),
     ("`[tenant.graph]`", &["path"]),
     ("`token`", &["env", "file", "op"]),

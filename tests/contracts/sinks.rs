@@ -1,5 +1,7 @@
 //! What every sink has to hold, run against each of them.
 
+#![allow(clippy::unwrap_used, reason = "what the tests share may fail them too")]
+
 mod feed;
 
 mod graph;
@@ -104,7 +106,11 @@ impl Subject for Pair {
 }
 
 /// Writes the pages of `feed` with these numbers in one upload and finishes it.
-async fn upload<K: Sink>(sink: &K, feed: &Feed, pages: impl IntoIterator<Item = usize>) -> Result<Ack, SinkError> {
+async fn upload<K: Sink>(
+    sink: &K,
+    feed: &Feed,
+    pages: impl IntoIterator<Item = usize>,
+) -> Result<Ack, SinkError> {
     let mut upload = sink.open();
     let mut coverage = Coverage::default();
     for number in pages {

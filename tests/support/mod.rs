@@ -1,4 +1,6 @@
-//! What the tests of the pipeline share: a source that follows a script.
+//! What the tests share: a source that follows a script, and the real program in a place of its own.
+
+pub(crate) mod program;
 
 use std::{
     collections::BTreeMap,
@@ -19,17 +21,17 @@ use opgraph_state::{Claim, Cursor, SourceInfo, Store, UnixMs};
 use tokio_util::sync::CancellationToken;
 
 /// When the scripted events begin to happen.
-pub const START: UnixMs = UnixMs(1_780_000_000_000);
+pub(crate) const START: UnixMs = UnixMs(1_780_000_000_000);
 
 /// How a scripted source misbehaves, each in thousandths of its answers.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Trouble {
+pub(crate) struct Trouble {
     /// An answer that could have been had later.
-    pub fails: u32,
+    pub(crate) fails: u32,
     /// A page without events and with a new cursor.
-    pub empty: u32,
+    pub(crate) empty: u32,
     /// A cursor that is no longer accepted.
-    pub refused: u32,
+    pub(crate) refused: u32,
 }
 
 /// A source that serves numbered events from memory, page after page.
@@ -37,17 +39,17 @@ pub struct Trouble {
 /// A cursor is `events before it/turn`. Each page repeats the last event of the
 /// one before, as an overlapping source may.
 #[derive(Debug)]
-pub struct Scripted {
-    pub events: BTreeMap<Stream, usize>,
-    pub page: usize,
-    pub trouble: Trouble,
-    pub dice: Mutex<fastrand::Rng>,
+pub(crate) struct Scripted {
+    pub(crate) events: BTreeMap<Stream, usize>,
+    pub(crate) page: usize,
+    pub(crate) trouble: Trouble,
+    pub(crate) dice: Mutex<fastrand::Rng>,
     /// Pages answered.
-    pub answered: Mutex<usize>,
+    pub(crate) answered: Mutex<usize>,
 }
 
 impl Scripted {
-    pub fn new(events: usize, page: usize, seed: u64, trouble: Trouble) -> Arc<Scripted> {
+    pub(crate) fn new(events: usize, page: usize, seed: u64, trouble: Trouble) -> Arc<Scripted> {
         Arc::new(Scripted {
             events: Stream::ALL.iter().map(|stream| (*stream, events)).collect(),
             page,
@@ -63,12 +65,12 @@ impl Scripted {
 }
 
 /// The uuid of a scripted event.
-pub fn uuid(stream: Stream, number: usize) -> String {
+pub(crate) fn uuid(stream: Stream, number: usize) -> String {
     format!("{}-{number:08}", stream.name())
 }
 
 /// The key of the event's own entity.
-pub fn key(stream: Stream, number: usize) -> String {
+pub(crate) fn key(stream: Stream, number: usize) -> String {
     let of = match stream {
         Stream::SignInAttempts => "one_password_signin_attempt_event",
         Stream::ItemUsages => "one_password_item_usage_event",
@@ -78,7 +80,7 @@ pub fn key(stream: Stream, number: usize) -> String {
 }
 
 /// How many events lie before a cursor. An event happens a minute after the one before.
-pub fn events_before(cursor: &Cursor) -> usize {
+pub(crate) fn events_before(cursor: &Cursor) -> usize {
     match cursor {
         Cursor::Since(at) => (at.since(START).as_millis() as usize).div_ceil(60_000),
         Cursor::Token(token) => token.split('/').next().unwrap().parse().unwrap(),
@@ -103,7 +105,7 @@ fn event(stream: Stream, number: usize) -> String {
     }
 }
 
-pub fn failure(remedy: Remedy) -> Failure {
+pub(crate) fn failure(remedy: Remedy) -> Failure {
     let doing = "read a scripted page".to_owned();
     Failure { doing, status: None, code: None, outcome: Outcome::NotDone, remedy, cause: "scripted".into() }
 }
@@ -142,14 +144,14 @@ impl Source for Scripted {
 }
 
 /// Claims the tenant for all streams.
-pub async fn claim<T: Store>(store: &T, tenant: &str) -> Claim {
+pub(crate) async fn claim<T: Store>(store: &T, tenant: &str) -> Claim {
     let first: Vec<_> =
         Stream::ALL.iter().map(|stream| (stream.name().to_owned(), Cursor::Since(START))).collect();
     store.claim(tenant, &first, START).await.unwrap()
 }
 
 /// A run of all streams that ends when they have caught up.
-pub fn run<S, K: Sink, T: Store>(
+pub(crate) fn run<S, K: Sink, T: Store>(
     tenant: &str,
     claim: Claim,
     source: Arc<S>,

@@ -1,5 +1,7 @@
 //! `[tenant.jupiterone]`: where uploads go, and by which plan.
 
+use std::{ops::RangeInclusive, time::Duration};
+
 use url::Url;
 
 use super::Check;
@@ -7,13 +9,22 @@ use crate::{
     config::{
         InstanceSource, JUPITERONE_URL, JupiterOne, Plan,
         error::At,
-        tables::{Given, JupiterOneTable},
+        tables::{DurationText, Given, JupiterOneTable},
+        values,
     },
     http::hosts,
+    sink::{UploadLimits, jupiterone::JupiterOneSettings},
 };
 
 /// The longest name of a thing in JupiterOne, in bytes; our own bound.
 const LONGEST_ID: usize = 256;
+
+/// How old an upload may become: JupiterOne may close a job that stays open
+/// longer, and each job costs a few requests and seconds.
+const UPLOAD_AGES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+
+/// How many events one may hold: dedup remembers two uploads' worth before they are committed.
+const UPLOAD_EVENTS: RangeInclusive<i64> = 1..=100_000;
 
 impl Check<'_, '_> {
     pub(super) fn jupiterone(&mut self, given: &Given<JupiterOneTable>, key: &str) -> Option<JupiterOne> {
@@ -34,13 +45,35 @@ impl Check<'_, '_> {
         );
         let token = token.and_then(|token| self.token(token, &format!("{key}.token"), "JUPITERONE_API_KEY"));
         let plan = self.plan(given, key);
+        let upload = self.upload(table, key);
         Some(JupiterOne {
             base_url: base_url?,
             account: account?,
             token: token?,
             plan: plan?,
             gzip: table.gzip.unwrap_or(true),
+            upload: upload?,
         })
+    }
+
+    fn upload(&mut self, table: &JupiterOneTable, key: &str) -> Option<UploadLimits> {
+        let mut limits = JupiterOneSettings::LIMITS;
+        if let Some(Given { value: DurationText(text), at }) = &table.upload_age {
+            let key = format!("{key}.upload_age");
+            limits.age = match values::duration(text) {
+                Ok(age) if UPLOAD_AGES.contains(&age) => age,
+                Ok(_) => return self.refuse(at, &key, "it is out of range", "write `1s` to `1h`; `60s` is usual"),
+                Err(what) => return self.refuse(at, &key, what, "`60s` is usual"),
+            };
+        }
+        if let Some(Given { value, at }) = &table.upload_events {
+            if !UPLOAD_EVENTS.contains(value) {
+                let key = format!("{key}.upload_events");
+                return self.refuse(at, &key, "it is out of range", "write 1 to 100000");
+            }
+            limits.events = value.unsigned_abs();
+        }
+        Some(limits)
     }
 
     fn plan(&mut self, given: &Given<JupiterOneTable>, key: &str) -> Option<Plan> {

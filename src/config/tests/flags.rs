@@ -71,7 +71,7 @@ fn a_problem_of_a_flag_or_a_variable_names_it() {
         "--start: `soon` is neither a duration nor a time\n  hint: write it like `120d` or `2026-01-31T00:00:00Z`\n\
          OPGRAPH_EVENTS_URL: `http://evil.example/` would send the token unencrypted\n  \
          hint: write `https://evil.example`\n\
-         --streams: there is no stream `audit`\n  hint: the streams are signinattempts, itemusages, auditevents\n\
+         --streams: there is no stream `audit`\n  hint: did you mean `auditevents`?\n\
          --streams: there is no stream `itemusage`\n  hint: did you mean `itemusages`?",
     );
     check(

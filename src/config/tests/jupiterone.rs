@@ -1,6 +1,7 @@
 //! Accounts and plans.
 
 use super::*;
+use crate::sink::jupiterone::JupiterOneSettings;
 
 #[test]
 fn jupiterone_needs_an_account_a_key_and_one_plan() {
@@ -41,6 +42,15 @@ fn jupiterone_needs_an_account_a_key_and_one_plan() {
              api.eu.jupiterone.io\n  hint: correct it, or set `allow_custom_hosts = true` if the token may go there",
         ],
     );
+    check_jupiterone(
+        "scope = \"s\"\nupload_age = \"2h\"\nupload_events = 0",
+        &["opgraph.toml:10:14: tenant[0].jupiterone.upload_age: it is out of range\n  \
+           hint: write `1s` to `1h`; `60s` is usual"],
+    );
+    check_jupiterone(
+        "scope = \"s\"\nupload_events = 100001",
+        &["opgraph.toml:10:17: tenant[0].jupiterone.upload_events: it is out of range\n  hint: write 1 to 100000"],
+    );
     let start = format!("{ACME}[tenant.jupiterone]\naccount = \"j1\"\ntoken = {{ env = \"K\" }}\n");
     let expect = |plan: Plan| JupiterOne {
         base_url: "https://api.us.jupiterone.io".parse().unwrap(),
@@ -48,6 +58,7 @@ fn jupiterone_needs_an_account_a_key_and_one_plan() {
         token: TokenSource::Env("K".to_owned()),
         plan,
         gzip: true,
+        upload: JupiterOneSettings::LIMITS,
     };
     let scope = tenant(&format!("{start}scope = \"1password/acme\""));
     assert_eq!(scope.jupiterone, Some(expect(Plan::Scope { prefix: "1password/acme".to_owned() })));

@@ -165,11 +165,19 @@ impl GraphReader {
 /// Writes the relationship again as mapping wrote it: all of it follows from its type and its ends.
 fn relationship(of: RelationshipType, from: String, to: String) -> StoredRecord {
     let mut records = Records::default();
-    let [from_id, to_id] = [(&from, of.from()), (&to, of.to())].map(|(key, end)| &key[end.name().len() + 1..]);
+    let [from_id, to_id] =
+        [(&from, of.from()), (&to, of.to())].map(|(key, end)| &key[end.name().len() + 1..]);
     records.relationship(of, from_id, to_id, opgraph_state::UnixMs(0));
     let (key, json) = match records.iter().next() {
         Some(record) => (record.key.to_owned(), record.json.to_owned()),
         None => Default::default(),
     };
-    StoredRecord { key, of: RecordType::Relationship(of), ends: Some((from, to)), name: None, created_on: None, json }
+    StoredRecord {
+        key,
+        of: RecordType::Relationship(of),
+        ends: Some((from, to)),
+        name: None,
+        created_on: None,
+        json,
+    }
 }

@@ -170,7 +170,8 @@ fn views() -> Vec<(String, String)> {
 /// The columns of an entity's view: SQLite turns strings into text, numbers and
 /// times into numbers, booleans into 0 and 1, and leaves arrays as JSON text.
 fn entity_columns(of: EntityType) -> String {
-    let mut columns = format!("key AS \"_key\", {} AS \"_type\", {} AS \"_class\"", text(of.name()), text(of.class()));
+    let mut columns =
+        format!("key AS \"_key\", {} AS \"_type\", {} AS \"_class\"", text(of.name()), text(of.class()));
     let properties = of.properties().iter().map(|property| property.name);
     let raw_data = (of.sharing() == Sharing::Event).then_some("_rawData");
     for name in properties.chain(["tag.AccountName"]).chain(raw_data) {

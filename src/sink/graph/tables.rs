@@ -49,7 +49,10 @@ impl<'c> Tables<'c> {
             let table = table_of_relationship(*of);
             connection.prepare(&format!("INSERT OR IGNORE INTO {table} VALUES (?1, ?2)"))
         });
-        Ok(Tables { entities: entities.collect::<Result<_, _>>()?, relationships: relationships.collect::<Result<_, _>>()? })
+        Ok(Tables {
+            entities: entities.collect::<Result<_, _>>()?,
+            relationships: relationships.collect::<Result<_, _>>()?,
+        })
     }
 
     /// Forgets every row id. Due after a rollback, which takes rows back, and

@@ -38,13 +38,15 @@ pub(super) fn remedy(error: &rusqlite::Error, path: &Path) -> Remedy {
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => state(format!(
             "{at} is damaged or no graph: move it away with its -wal file; `opgraph cursors rewind` fills a new one"
         )),
-        ErrorCode::DiskFull => {
-            Remedy::halt(format!("free some space on the disk of {at}; nothing is lost, and opgraph goes on where it stopped"))
-        }
+        ErrorCode::DiskFull => Remedy::halt(format!(
+            "free some space on the disk of {at}; nothing is lost, and opgraph goes on where it stopped"
+        )),
         ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen => Remedy::halt(format!(
             "check that this user may write {at} and into its folder (SQLite keeps {at}-wal and {at}-shm beside it)"
         )),
-        ErrorCode::SystemIoFailure => Remedy::halt(format!("check the disk of {at}, then start opgraph again")),
+        ErrorCode::SystemIoFailure => {
+            Remedy::halt(format!("check the disk of {at}, then start opgraph again"))
+        }
         _ => Remedy::halt("please report this"),
     }
 }
@@ -65,8 +67,12 @@ pub(super) fn unfit(doing: &str, path: &Path, unfit: Unfit) -> SinkError {
     let at = path.display();
     let remedy = match &unfit {
         Unfit::Sqlite(error) => remedy(error, path),
-        Unfit::Foreign(_) => state(format!("name another file for the graph; {at} belongs to something else")),
-        Unfit::Newer(_) => state(format!("run the newer opgraph that wrote {at}, or name another file for the graph")),
+        Unfit::Foreign(_) => {
+            state(format!("name another file for the graph; {at} belongs to something else"))
+        }
+        Unfit::Newer(_) => {
+            state(format!("run the newer opgraph that wrote {at}, or name another file for the graph"))
+        }
         Unfit::NoLog(_) => Remedy::halt(format!("put {at} on a local disk")),
     };
     refused(doing, path, remedy, unfit)
@@ -100,7 +106,8 @@ mod tests {
                 assert_eq!(remedy.hint().is_some(), expect != "retry", "a person needs a hint");
             }
         };
-        let transient = [ffi::SQLITE_BUSY, ffi::SQLITE_BUSY_SNAPSHOT, ffi::SQLITE_LOCKED, ffi::SQLITE_PROTOCOL];
+        let transient =
+            [ffi::SQLITE_BUSY, ffi::SQLITE_BUSY_SNAPSHOT, ffi::SQLITE_LOCKED, ffi::SQLITE_PROTOCOL];
         check(&transient, "retry");
         check(&[ffi::SQLITE_NOMEM, ffi::SQLITE_IOERR_NOMEM, ffi::SQLITE_INTERRUPT], "retry");
         check(&[ffi::SQLITE_CORRUPT, ffi::SQLITE_CORRUPT_INDEX, ffi::SQLITE_NOTADB], "state");

@@ -75,7 +75,12 @@ fn identity(path: &std::path::Path) -> std::io::Result<(u64, u64)> {
 }
 
 /// Serves orders until nobody is left to give one. What is unfinished then is taken back.
-pub(super) fn serve(connection: &Connection, tables: Tables<'_>, file: File, mut orders: mpsc::Receiver<Order>) {
+pub(super) fn serve(
+    connection: &Connection,
+    tables: Tables<'_>,
+    file: File,
+    mut orders: mpsc::Receiver<Order>,
+) {
     let mut worker = Worker { connection, tables, file, others: None };
     while let Some(order) = orders.blocking_recv() {
         // An asker that has gone away needs no answer; its upload is abandoned next.

@@ -75,32 +75,30 @@ impl Api {
     /// A lost answer is repeated: nobody can find the job whose id was lost.
     /// Such an orphan takes nothing and never reaches the graph.
     pub(super) async fn start(&self, target: &Target) -> Result<String, Failure> {
-        let answer = self
-            .call(Call {
-                doing: "start a sync job".to_owned(),
-                method: Method::POST,
-                path: &[],
-                body: Some(json(target)),
-                correlation: None,
-                repeat_unknown: true,
-            })
-            .await?;
+        let call = Call {
+            doing: "start a sync job".to_owned(),
+            method: Method::POST,
+            path: &[],
+            body: Some(json(target)),
+            correlation: None,
+            repeat_unknown: true,
+        };
+        let job = self.call(call, read).await?;
         self.meter.jobs.add(1);
-        Ok(read("start a sync job", &answer)?.id)
+        Ok(job.id)
     }
 
     /// Asks how a job is.
     pub(super) async fn status(&self, job: &str) -> Result<Report, Failure> {
-        let doing = format!("ask for the status of sync job {job}");
         let call = Call {
-            doing: doing.clone(),
+            doing: format!("ask for the status of sync job {job}"),
             method: Method::GET,
             path: &[job],
             body: None,
             correlation: None,
             repeat_unknown: true,
         };
-        read(&doing, &self.call(call).await?)
+        self.call(call, read).await
     }
 
     /// Uploads one body. Ok means that the job has taken all of it.
@@ -111,16 +109,15 @@ impl Api {
         body: Body,
         correlation: &str,
     ) -> Result<(), Failure> {
-        self.call(Call {
+        let call = Call {
             doing: format!("upload {} to sync job {job}", kind.name()),
             method: Method::POST,
             path: &[job, kind.name()],
             body: Some(body),
             correlation: Some(correlation),
             repeat_unknown: false,
-        })
-        .await?;
-        Ok(())
+        };
+        self.call(call, unread).await
     }
 
     /// Asks for a job to be finalized; what is of a type in `partial` is kept
@@ -137,16 +134,15 @@ impl Api {
             partial_datasets: Option<Types<'a>>,
         }
         let partial_datasets = (!partial.is_empty()).then_some(Types { types: partial });
-        self.call(Call {
+        let call = Call {
             doing: format!("finalize sync job {job}"),
             method: Method::POST,
             path: &[job, "finalize"],
             body: Some(json(&Finalize { partial_datasets })),
             correlation: None,
             repeat_unknown: false,
-        })
-        .await?;
-        Ok(())
+        };
+        self.call(call, unread).await
     }
 
     /// Aborts a job that still takes uploads. Doing it twice does no harm.
@@ -155,19 +151,24 @@ impl Api {
         struct Abort<'a> {
             reason: &'a str,
         }
-        self.call(Call {
+        let call = Call {
             doing: format!("abort sync job {job}"),
             method: Method::POST,
             path: &[job, "abort"],
             body: Some(json(&Abort { reason })),
             correlation: None,
             repeat_unknown: true,
-        })
-        .await?;
-        Ok(())
+        };
+        self.call(call, unread).await
     }
 
-    async fn call(&self, call: Call<'_>) -> Result<Answer, Failure> {
+    /// Makes a call until it is answered. An answer that cannot be `read` may
+    /// have been garbled on its way: it counts as lost.
+    async fn call<T>(
+        &self,
+        call: Call<'_>,
+        read: impl Fn(&str, &Answer) -> Result<T, Failure> + Copy + Send + Sync,
+    ) -> Result<T, Failure> {
         let settings = &self.settings;
         let mut headers = vec![("JupiterOne-Account", settings.account.clone())];
         if let Some(correlation) = call.correlation {
@@ -193,10 +194,11 @@ impl Api {
             warn!(doing = request.doing, status = failure.status, "request failed, to be repeated");
         };
         let bytes = request.body.as_ref().map_or(0, Body::len) as u64;
-        until_done(None, &patience, repeated, || {
+        until_done(None, &patience, repeated, || async {
             self.meter.requests.add(1);
             self.meter.bytes_out.add(bytes);
-            self.client.send(&request)
+            let answer = self.client.send(&request).await?;
+            read(&request.doing, &answer)
         })
         .await
     }
@@ -215,6 +217,11 @@ fn url(base: &Url, path: &[&str]) -> Url {
 fn json(body: &impl Serialize) -> Body {
     // Structs of strings always have a JSON form.
     Body::plain(serde_json::to_vec(body).unwrap_or_default())
+}
+
+/// Leaves an answer unread: the job's counters, asked for later, say what was done.
+fn unread(_doing: &str, _answer: &Answer) -> Result<(), Failure> {
+    Ok(())
 }
 
 /// Reads the job out of an answer.

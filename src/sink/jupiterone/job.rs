@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    http::{Body, Failure, Remedy},
+    http::{Body, Failure, Halt, Remedy},
     sink::SinkError,
 };
 
@@ -331,7 +331,8 @@ async fn upload(api: &Api, job: &str, packed: &Packed) -> Result<(), Failure> {
 /// API's answer says so.
 fn not_started(failure: Failure) -> SinkError {
     if failure.code.as_deref() == Some("SYNC_JOB_INVALID_INTEGRATION_INSTANCE") {
-        let remedy = Remedy::halt("check `integration_instance_id` and `source` in the configuration");
+        let hint = "check `integration_instance_id` and `source`".to_owned();
+        let remedy = Remedy::Halt(Halt::Configuration { hint });
         return SinkError { remedy, ..failed(failure) };
     }
     failed(failure)

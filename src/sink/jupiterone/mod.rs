@@ -101,7 +101,7 @@ impl JupiterOneSettings {
             in_flight: 4,
             limits: JupiterOneSettings::LIMITS,
             retry: Pauses { first: Duration::from_millis(500), longest: Duration::from_secs(60) },
-            poll: Pauses { first: Duration::from_secs(1), longest: Duration::from_secs(30) },
+            poll: Pauses { first: Duration::from_millis(100), longest: Duration::from_secs(30) },
             finalize_deadline: Duration::from_secs(30 * 60),
         }
     }

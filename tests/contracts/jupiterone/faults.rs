@@ -202,6 +202,14 @@ async fn refused_credentials_need_a_person_at_any_call() {
 }
 
 #[tokio::test]
+async fn an_instance_that_does_not_exist_is_a_matter_of_configuration() {
+    let rig = Rig::new(instance()).await;
+    rig.fake.fault(On::Start, Fault::Refuse(refusal(400, "SYNC_JOB_INVALID_INTEGRATION_INSTANCE")));
+    let error = rig.upload_one().await.unwrap_err();
+    assert!(matches!(error.remedy, Remedy::Halt(Halt::Configuration { .. })), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_pause_that_is_asked_for_is_kept_whatever_the_call() {
     for status in [429, 503] {
         for on in [On::Start, On::Entities, On::Finalize, On::Status] {

@@ -1,0 +1,7 @@
+//! The program as a person runs it: results, exit codes, hints.
+
+mod failures;
+
+mod journeys;
+
+mod kills;

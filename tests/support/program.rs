@@ -1,0 +1,131 @@
+//! The real binary, against a simulator.
+
+use std::{
+    fs,
+    io::Read,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+use opgraph_simulator::{Held, Report, Simulator};
+use opgraph::{
+    graph::RecordType,
+    sink::graph::{GraphReader, StoredRecord},
+};
+use tempfile::TempDir;
+
+/// A folder with tokens, state and graph, and the flags that name them.
+pub(crate) struct Place {
+    pub(crate) dir: TempDir,
+    events_url: String,
+    jupiterone: Option<Vec<String>>,
+}
+
+/// What the program answered.
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Place {
+    /// A place whose token is the simulator's, with the local graph as its sink.
+    pub(crate) fn of(simulator: &Simulator) -> Place {
+        let place = Place { dir: tempfile::tempdir().unwrap(), events_url: simulator.events_url(), jupiterone: None };
+        place.write_token("events", simulator.events_token());
+        place.write_token("jupiterone", simulator.jupiterone_token());
+        place
+    }
+
+    /// Also delivers to the simulated JupiterOne; `plan` are the flags that choose the plan.
+    pub(crate) fn with_jupiterone(mut self, simulator: &Simulator, plan: [&str; 2]) -> Place {
+        let mut flags = vec!["--jupiterone-url".to_owned(), simulator.jupiterone_url()];
+        flags.extend(["--jupiterone-account".to_owned(), simulator.jupiterone_account().to_owned()]);
+        flags.extend(plan.map(str::to_owned));
+        flags.extend(["--jupiterone-key-file".to_owned(), self.path("jupiterone").display().to_string()]);
+        self.jupiterone = Some(flags);
+        self
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn write_token(&self, name: &str, token: &str) {
+        let path = self.path(name);
+        fs::write(&path, token).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    /// The program, with nothing of this environment but what it needs.
+    pub(crate) fn program(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_opgraph"));
+        command.env_clear().env("HOME", self.dir.path()).current_dir(self.dir.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// `opgraph run --once` with the flags of this place.
+    pub(crate) fn run_once(&self) -> Command {
+        let mut command = self.program();
+        command.args(["run", "--once", "--json", "--events-url", &self.events_url]);
+        command.arg("--events-token-file").arg(self.path("events"));
+        command.arg("--state-dir").arg(self.path("state"));
+        command.arg("--graph").arg(self.path("graph.db"));
+        command.args(self.jupiterone.iter().flatten());
+        command
+    }
+
+    /// The local graph, as the simulator's oracle judges it.
+    pub(crate) fn judged_by(&self, simulator: &Simulator) -> Report {
+        simulator.report_of(held(&self.path("graph.db")))
+    }
+}
+
+/// Every record of a graph, in the oracle's words.
+pub(crate) fn held(graph: &Path) -> Vec<Held> {
+    let mut records = Vec::new();
+    GraphReader::open(graph).unwrap().each(|record| records.push(in_oracles_words(record))).unwrap();
+    records
+}
+
+fn in_oracles_words(record: StoredRecord) -> Held {
+    let entity = matches!(record.of, RecordType::Entity(_));
+    let (from, to) = record.ends.unzip();
+    Held {
+        key: record.key,
+        type_: record.of.name().to_owned(),
+        class: None,
+        from,
+        to,
+        name: record.name,
+        display_name: None,
+        created_on: entity.then_some(record.created_on),
+    }
+}
+
+/// Runs a command to its end, without blocking the simulator.
+pub(crate) async fn ended(mut command: Command) -> Ended {
+    tokio::task::spawn_blocking(move || {
+        let output = command.output().unwrap();
+        Ended {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    })
+    .await
+    .unwrap()
+}
+
+/// Waits for a child that was started, without blocking the simulator.
+pub(crate) async fn wait(mut child: Child) -> (ExitStatus, String) {
+    tokio::task::spawn_blocking(move || {
+        let mut stderr = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        (child.wait().unwrap(), stderr)
+    })
+    .await
+    .unwrap()
+}
