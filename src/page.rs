@@ -159,11 +159,8 @@ impl Coverage {
             known.version = known.version.max(record.version);
             return;
         }
-        let entry = Entry {
-            key: record.key.to_owned(),
-            version: record.version,
-            record: record.json.to_owned(),
-        };
+        let entry =
+            Entry { key: record.key.to_owned(), version: record.version, record: record.json.to_owned() };
         match self.shared.entry(entry.key.clone()) {
             hash_map::Entry::Occupied(mut known) => {
                 if entry.supersedes(known.get()) {

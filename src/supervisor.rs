@@ -9,7 +9,7 @@ use opgraph_state::{Claim, Cursor, Epoch, Refused, Store, StoreError, UnixMs, Up
 use secrecy::SecretString;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{Instrument, error, info, info_span, warn};
 use url::Url;
 
 use crate::{
@@ -137,7 +137,9 @@ impl RunError {
             RunError::Source(failure) => failure.remedy.clone(),
             RunError::Stopped(stopped) => stopped.remedy(),
             RunError::Setup { remedy, .. } => remedy.clone(),
-            RunError::NotDrained(_) => Remedy::halt("start again: the next run reads what was in flight once more"),
+            RunError::NotDrained(_) => {
+                Remedy::halt("start again: the next run reads what was in flight once more")
+            }
         }
     }
 }
@@ -151,12 +153,16 @@ impl From<StoreError> for RunError {
 /// What to do about a failed store.
 pub fn store_remedy(error: &StoreError) -> Remedy {
     let hint = match error {
-        StoreError::Refused(Refused::Fenced { .. }) => "another run has taken this tenant over: run it in one place only",
+        StoreError::Refused(Refused::Fenced { .. }) => {
+            "another run has taken this tenant over: run it in one place only"
+        }
         // A page went missing between two others: start again from the checkpoint.
         StoreError::Refused(Refused::NotChained { .. }) => return Remedy::RETRY,
         StoreError::InUse { .. } => "stop the other opgraph, or give this one a `state_dir` of its own",
         StoreError::TooNew { .. } => "run the newer opgraph that wrote it",
-        StoreError::Damaged { .. } => "move the state directory aside and start again: events are read once more, and their keys make that harmless",
+        StoreError::Damaged { .. } => {
+            "move the state directory aside and start again: events are read once more, and their keys make that harmless"
+        }
         StoreError::Io { .. } => "check the disk (space, permissions, health), then start again",
     };
     Remedy::Halt(Halt::State { hint: hint.to_owned() })
@@ -171,6 +177,16 @@ pub fn store_remedy(error: &StoreError) -> Remedy {
 ///
 /// The failure that only a person can mend; other tenants are not affected.
 pub async fn supervise<O: Outside, T: Store + Clone>(
+    tenant: Tenant,
+    outside: O,
+    shared: Shared<T>,
+    meter: Arc<Meter>,
+) -> Result<Drained, RunError> {
+    let span = info_span!("tenant", tenant = %tenant.name);
+    run_after_run(tenant, outside, shared, meter).instrument(span).await
+}
+
+async fn run_after_run<O: Outside, T: Store + Clone>(
     tenant: Tenant,
     outside: O,
     shared: Shared<T>,
@@ -194,7 +210,7 @@ pub async fn supervise<O: Outside, T: Store + Clone>(
         let remedy = error.remedy();
         if !matches!(remedy, Remedy::Retry { .. }) || shared.closing.is_cancelled() {
             let hint = remedy.hint().unwrap_or_default();
-            error!(tenant = %tenant.name, error = %chain(&error), hint, "tenant stopped");
+            error!(error = %chain(&error), hint, "tenant stopped");
             return Err(error);
         }
         // A run that got somewhere is not the next failure in a row.
@@ -202,7 +218,7 @@ pub async fn supervise<O: Outside, T: Store + Clone>(
             backoff.reset();
         }
         let pause = backoff.next_backoff().unwrap_or(LEASE);
-        warn!(tenant = %tenant.name, error = %chain(&error), ?pause, "run failed, starting again from the checkpoints");
+        warn!(error = %chain(&error), ?pause, "run failed, starting again from the checkpoints");
         tokio::select! {
             () = sleep(pause) => (),
             () = shared.closing.cancelled() => return Ok(Drained::default()),
@@ -232,7 +248,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
             wanted.iter().map(|stream| (stream.name().to_owned(), Cursor::Since(first))).collect();
         let claim = store.claim(name, &starts, now).await?;
         let epoch = claim.epoch;
-        info!(tenant = %name, epoch = epoch.0, "run started");
+        info!(epoch = epoch.0, "run started");
         store.renew(name, epoch, now.plus(LEASE)).await?;
         let budget = budget.get_or_insert_with(|| {
             let idle = claim.active_until.map(|until| now.since(until));
@@ -246,7 +262,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         };
         // A fenced run may not release what is no longer its own.
         if let Err(error) = store.release(name, epoch, clock.now()).await {
-            warn!(tenant = %name, error = %error, "could not release the tenant");
+            warn!(error = %error, "could not release the tenant");
         }
         result
     }
@@ -269,7 +285,14 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
             // Somebody waits for the end.
             Pace::Once => Patience { give_up_after: Some(Duration::from_secs(300)), ..Patience::ENDLESS },
         };
-        let api = EventsApi::new(client.clone(), access.base_url, access.token, budget, patience, self.meter.clone());
+        let api = EventsApi::new(
+            client.clone(),
+            access.base_url,
+            access.token,
+            budget,
+            patience,
+            self.meter.clone(),
+        );
         let introspection = tokio::select! {
             introspection = api.introspect() => introspection?,
             () = closing.cancelled() => return Ok(Drained::default()),
@@ -291,7 +314,9 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
             return Err(RunError::Setup {
                 what: "the token may read none of the streams".to_owned(),
                 remedy: Remedy::Halt(Halt::Credentials {
-                    hint: "issue an Events Reporting token with sign-in attempts, item usages or audit events".to_owned(),
+                    hint:
+                        "issue an Events Reporting token with sign-in attempts, item usages or audit events"
+                            .to_owned(),
                 }),
             });
         }
@@ -333,7 +358,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
     fn park(&self, stream: Stream) -> Failure {
         let remedy = not_allowed(stream);
         let hint = remedy.hint().unwrap_or_default().to_owned();
-        warn!(tenant = %self.tenant.name, stream = stream.name(), hint, "stream parked");
+        warn!(stream = stream.name(), hint, "stream parked");
         self.meter.stream(stream).state.set(StreamState::Parked(hint));
         Failure {
             doing: format!("read `{}`", stream.name()),
@@ -351,7 +376,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         let now = self.shared.clock.now();
         if let Some(expires) = access.expires.filter(|expires| *expires < now.plus(AHEAD)) {
             let days = expires.since(now).as_secs() / 86_400;
-            warn!(tenant = %self.tenant.name, days, "the Events API token expires soon: issue a new one in 1Password");
+            warn!(days, "the Events API token expires soon: issue a new one in 1Password");
         }
     }
 }
@@ -360,7 +385,9 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
 fn same_account(stored: Option<&str>, now: Option<&str>, tenant: &str) -> Result<(), RunError> {
     match (stored, now) {
         (Some(stored), Some(now)) if stored != now => Err(RunError::Setup {
-            what: format!("the token belongs to account {now}, the checkpoints of `{tenant}` to account {stored}"),
+            what: format!(
+                "the token belongs to account {now}, the checkpoints of `{tenant}` to account {stored}"
+            ),
             remedy: Remedy::Halt(Halt::Configuration {
                 hint: "give the account a tenant name of its own, or put the right token back".to_owned(),
             }),

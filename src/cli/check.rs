@@ -80,7 +80,8 @@ async fn events(tenant: &config::Tenant, client: &Client) -> Result<String, Fail
     let introspection = api.introspect().await?;
     let (may, may_not): (Vec<Stream>, Vec<Stream>) =
         Stream::ALL.iter().partition(|stream| introspection.may_read(**stream));
-    let names = |streams: &[Stream]| streams.iter().map(|stream| stream.name()).collect::<Vec<_>>().join(", ");
+    let names =
+        |streams: &[Stream]| streams.iter().map(|stream| stream.name()).collect::<Vec<_>>().join(", ");
     if let Some(missing) = tenant.events.streams.iter().flatten().find(|stream| may_not.contains(stream)) {
         let text = format!("the token may not read `{}`", missing.name());
         return Err(Failed::text(Exit::Credentials, text)

@@ -35,7 +35,10 @@ pub(super) async fn show(show: ShowCursors) -> Result<(), Failed> {
                 Cursor::Token(token) => token.clone(),
             };
             let moved = ago(checkpoint.committed_at, now);
-            out::print(format_args!("{tenant}/{stream}: moved {moved}, {} events\n  {cursor}", checkpoint.events));
+            out::print(format_args!(
+                "{tenant}/{stream}: moved {moved}, {} events\n  {cursor}",
+                checkpoint.events
+            ));
         }
     }
     Ok(())
@@ -58,7 +61,10 @@ pub(super) async fn rewind(rewind: RewindCursor) -> Result<(), Failed> {
         (Some(to), _, _) => to,
         (None, Some(by), Some(newest)) => newest.minus(by),
         (None, _, _) => {
-            let failed = Failed::text(Exit::Other, format!("`{}` has no committed event to go back from", stream.name()));
+            let failed = Failed::text(
+                Exit::Other,
+                format!("`{}` has no committed event to go back from", stream.name()),
+            );
             return Err(failed.hint("name the time with `--to`"));
         }
     };

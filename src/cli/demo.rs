@@ -68,7 +68,8 @@ pub(super) async fn run(demo: Demo, screen: Screen, quiet: bool) -> Result<(), F
         if demo.faults == super::args::Faults::None { "no faults" } else { "with faults" }
     ));
 
-    let tokens = tokens(&simulator).map_err(|error| Failed::new(Exit::Other, "write the tokens").because(error))?;
+    let tokens =
+        tokens(&simulator).map_err(|error| Failed::new(Exit::Other, "write the tokens").because(error))?;
     let config = config(&demo, &simulator, tokens.path())?;
     let orders = Orders { once: true, drain: Duration::from_secs(30), watched: !quiet && !demo.json };
     let Ended { summaries, failed } = run::tenants(config, &orders, &screen, Clock::system()).await?;
@@ -92,7 +93,8 @@ pub(super) async fn run(demo: Demo, screen: Screen, quiet: bool) -> Result<(), F
         say(verdict(name, report));
     }
     if demo.json {
-        let findings = Findings { exact, summary: &summaries, jupiterone: jupiterone.as_ref(), graph: graph.as_ref() };
+        let findings =
+            Findings { exact, summary: &summaries, jupiterone: jupiterone.as_ref(), graph: graph.as_ref() };
         out::json(&findings)?;
     }
     if !exact {
@@ -111,7 +113,9 @@ fn graph_path(dir: &Path) -> PathBuf {
 
 /// Makes the folder; empties it if an earlier demo made it.
 fn prepare(dir: &Path, keep: bool) -> Result<(), Failed> {
-    let cannot = |error: io::Error| Failed::new(Exit::Configuration, &format!("use the folder {}", dir.display())).because(error);
+    let cannot = |error: io::Error| {
+        Failed::new(Exit::Configuration, &format!("use the folder {}", dir.display())).because(error)
+    };
     if dir.join(MARK).exists() {
         if keep {
             return Ok(());
@@ -135,7 +139,8 @@ fn tokens(simulator: &Simulator) -> io::Result<TempDir> {
 
 /// The configuration a person would write for the simulator.
 fn config(demo: &Demo, simulator: &Simulator, tokens: &Path) -> Result<Config, Failed> {
-    let url = |text: String| text.parse().map_err(|error| Failed::new(Exit::Other, "read a URL").because(error));
+    let url =
+        |text: String| text.parse().map_err(|error| Failed::new(Exit::Other, "read a URL").because(error));
     let jupiterone = config::JupiterOne {
         base_url: url(simulator.jupiterone_url())?,
         account: simulator.jupiterone_account().to_owned(),

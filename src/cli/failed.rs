@@ -81,7 +81,10 @@ impl Failed {
 
     /// A stream that is no longer read.
     pub(crate) fn stream(tenant: &str, stream: &str, failure: &Failure) -> Failed {
-        Failed::with(&failure.remedy, format!("stream `{stream}` of tenant `{tenant}` stopped: {}", chain(failure)))
+        Failed::with(
+            &failure.remedy,
+            format!("stream `{stream}` of tenant `{tenant}` stopped: {}", chain(failure)),
+        )
     }
 }
 

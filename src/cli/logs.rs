@@ -47,7 +47,9 @@ pub(crate) fn start(cli: &Cli, screen: &Screen) -> Result<(), Failed> {
                 .hint("write a level such as `debug`, or `opgraph=debug,hyper=info`")
         })?,
         // Other crates may show more than we would: requests, headers.
-        Err(_) => EnvFilter::new(format!("warn,opgraph={level},opgraph_state={level},opgraph_simulator={level}")),
+        Err(_) => {
+            EnvFilter::new(format!("warn,opgraph={level},opgraph_state={level},opgraph_simulator={level}"))
+        }
     };
     let colors = match color {
         Color::Always => true,
@@ -60,7 +62,8 @@ pub(crate) fn start(cli: &Cli, screen: &Screen) -> Result<(), Failed> {
         .with_timer(SystemTime)
         .with_ansi(colors)
         .with_target(verbose > 0);
-    let started = if json || !terminal { builder.json().flatten_event(true).try_init() } else { builder.try_init() };
+    let started =
+        if json || !terminal { builder.json().flatten_event(true).try_init() } else { builder.try_init() };
     started.map_err(|error| Failed::text(Exit::Other, format!("cannot start logging: {error}")))
 }
 

@@ -58,6 +58,9 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli, screen: Screen) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        // They compress and resolve names. The system's allocator keeps a heap
+        // for each thread that ever held a large buffer, so: few, and kept.
+        .max_blocking_threads(4)
         .build()
         .map_err(|error| Failed::new(Exit::Other, "start the runtime").because(error))?;
     let quiet = cli.output.quiet;

@@ -54,7 +54,13 @@ async fn on_terminal(tenants: Vec<(Arc<str>, Arc<Meter>)>, clock: Clock, Screen(
         for stream in Stream::ALL {
             let bar = screen.add(ProgressBar::new_spinner().with_style(style.clone()));
             bar.set_prefix(format!("{name}/{}", stream.name()));
-            lines.push(Line { bar, meter: meter.clone(), stream: *stream, last: (Instant::now(), 0), speed: 0.0 });
+            lines.push(Line {
+                bar,
+                meter: meter.clone(),
+                stream: *stream,
+                last: (Instant::now(), 0),
+                speed: 0.0,
+            });
         }
     }
     let mut ticks = interval(REFRESH);

@@ -86,8 +86,11 @@ pub(super) async fn tenants(
         running.spawn(one(meters.len() - 1, tenant, pace, shared.clone(), meter));
     }
     if meters.is_empty() {
-        return Err(Failed::text(Exit::Configuration, "there is no tenant to run: polling is disabled for all")
-            .hint("use `run --once`, or set `polling_interval`"));
+        return Err(Failed::text(
+            Exit::Configuration,
+            "there is no tenant to run: polling is disabled for all",
+        )
+        .hint("use `run --once`, or set `polling_interval`"));
     }
 
     let watching = progress::show(meters.clone(), clock, screen.clone(), orders);
@@ -139,7 +142,8 @@ pub(super) async fn open(dir: &Path) -> Result<SledStore, Failed> {
 /// The first SIGTERM or SIGINT closes and drains, the second ends the process
 /// at once. Both are safe: what is not committed is read again.
 fn on_signals(closing: CancellationToken) -> Result<impl Future<Output = ()>, Failed> {
-    let listen = |kind| signal(kind).map_err(|error| Failed::new(Exit::Other, "listen for signals").because(error));
+    let listen =
+        |kind| signal(kind).map_err(|error| Failed::new(Exit::Other, "listen for signals").because(error));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     Ok(async move {
         for first in [true, false] {

@@ -15,9 +15,9 @@ pub(super) async fn run(simulate: Simulate) -> Result<(), Failed> {
     let until = async {
         let _ = tokio::signal::ctrl_c().await;
     };
-    let report = serve(config, announce, until)
-        .await
-        .map_err(|error| Failed::new(Exit::Other, "simulate").because(error).hint("choose another `--listen`"))?;
+    let report = serve(config, announce, until).await.map_err(|error| {
+        Failed::new(Exit::Other, "simulate").because(error).hint("choose another `--listen`")
+    })?;
     out::json(&report)
 }
 

@@ -27,7 +27,8 @@ pub(super) async fn run(status: Status) -> Result<(), Failed> {
     for (tenant, streams) in store.checkpoints().await? {
         let quarantined = store.quarantine_len(&tenant).await?;
         let entries = store.quarantined(&tenant, REASONS).await?;
-        let reasons = entries.into_iter().map(|entry| format!("{}: {}", entry.stream, entry.reason)).collect();
+        let reasons =
+            entries.into_iter().map(|entry| format!("{}: {}", entry.stream, entry.reason)).collect();
         tenants.insert(tenant, TenantStatus { streams, quarantined, reasons });
     }
     if status.json {

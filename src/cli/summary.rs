@@ -98,7 +98,13 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rate = self.events() as f64 / self.seconds.max(0.001);
-        writeln!(f, "{}: {} events in {:.1} s ({rate:.0} a second)", self.tenant, self.events(), self.seconds)?;
+        writeln!(
+            f,
+            "{}: {} events in {:.1} s ({rate:.0} a second)",
+            self.tenant,
+            self.events(),
+            self.seconds
+        )?;
         writeln!(f)?;
         writeln!(
             f,

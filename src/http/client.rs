@@ -264,9 +264,9 @@ fn pause_asked_for(headers: &header::HeaderMap) -> Option<Duration> {
     let pause = match text("retry-after") {
         Some(value) => match seconds(value) {
             Some(seconds) => Some(seconds),
-            None => date(value).map(|at| {
-                at.duration_since(SystemTime::now()).unwrap_or_default().as_secs_f64()
-            }),
+            None => {
+                date(value).map(|at| at.duration_since(SystemTime::now()).unwrap_or_default().as_secs_f64())
+            }
         },
         None => text("ratelimit-reset").and_then(seconds),
     }?;
@@ -291,7 +291,11 @@ mod tests {
         };
         check(r#"{"Error":{"Message":"Bad Request"}}"#, None, Some("Bad Request"));
         check(r#"{"status":401,"message":"Unauthorized"}"#, None, Some("Unauthorized"));
-        check(r#"{"error":{"code":"JOB_NOT_AWAITING_UPLOADS","message":"no"}}"#, Some("JOB_NOT_AWAITING_UPLOADS"), Some("no"));
+        check(
+            r#"{"error":{"code":"JOB_NOT_AWAITING_UPLOADS","message":"no"}}"#,
+            Some("JOB_NOT_AWAITING_UPLOADS"),
+            Some("no"),
+        );
         check("404 page not found\n", None, Some("404 page not found"));
         check("<html><body>login</body></html>", None, Some("the answer is an HTML page"));
         check("", None, None);

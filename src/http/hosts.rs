@@ -5,12 +5,8 @@ use std::net::IpAddr;
 use url::{Host, Url};
 
 /// 1Password's Events API, one host a region (its documentation, "Base URLs").
-pub const ONEPASSWORD: &[&str] = &[
-    "events.1password.com",
-    "events.ent.1password.com",
-    "events.1password.ca",
-    "events.1password.eu",
-];
+pub const ONEPASSWORD: &[&str] =
+    &["events.1password.com", "events.ent.1password.com", "events.1password.ca", "events.1password.eu"];
 
 /// JupiterOne's API, one host a region (its SDK's default, and the EU's).
 pub const JUPITERONE: &[&str] = &["api.us.jupiterone.io", "api.eu.jupiterone.io"];
@@ -27,7 +23,9 @@ pub fn check(url: &Url, known: &[&str], allow_custom: bool) -> Result<(), String
         return Err(format!("`{url}` names no host; write it like `https://{}`", known[0]));
     };
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("a base URL must not hold a user name or password; write the token under `token`".to_owned());
+        return Err(
+            "a base URL must not hold a user name or password; write the token under `token`".to_owned()
+        );
     }
     if is_loopback(&host) && matches!(url.scheme(), "http" | "https") {
         return Ok(());
@@ -60,7 +58,8 @@ mod tests {
 
     #[test]
     fn a_token_goes_to_known_hosts_over_https_and_nowhere_else() {
-        let check = |url: &str, custom: bool| super::check(&url.parse().unwrap(), ONEPASSWORD, custom).is_ok();
+        let check =
+            |url: &str, custom: bool| super::check(&url.parse().unwrap(), ONEPASSWORD, custom).is_ok();
         for host in ONEPASSWORD {
             assert!(check(&format!("https://{host}"), false));
             assert!(!check(&format!("http://{host}"), false));
@@ -79,7 +78,9 @@ mod tests {
             assert!(!check(other, false), "{other}");
             assert!(check(other, true), "{other}");
         }
-        for never in ["ftp://127.0.0.1", "https://user:pass@events.1password.com", "http://10.0.0.1", "data:x"] {
+        for never in
+            ["ftp://127.0.0.1", "https://user:pass@events.1password.com", "http://10.0.0.1", "data:x"]
+        {
             assert!(!check(never, true), "{never}");
         }
     }

@@ -179,7 +179,12 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     /// Asks without a pause from `tasks` tasks for `time`; answers when each request was let through.
-    async fn saturate(budget: Arc<Budget>, start: Instant, time: Duration, tasks: usize) -> Vec<Vec<Duration>> {
+    async fn saturate(
+        budget: Arc<Budget>,
+        start: Instant,
+        time: Duration,
+        tasks: usize,
+    ) -> Vec<Vec<Duration>> {
         let tasks: Vec<_> = (0..tasks)
             .map(|_| {
                 let budget = budget.clone();
@@ -218,7 +223,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_limits_hold_across_restarts() {
         let start = Instant::now();
-        let mut times = sorted(saturate(Arc::new(Budget::new(Limits::default(), None)), start, MINUTE, 3).await);
+        let mut times =
+            sorted(saturate(Arc::new(Budget::new(Limits::default(), None)), start, MINUTE, 3).await);
         // Killed and started again at once, over and over; then after a while.
         for idle in [0, 0, 0, 1, 5, 20, 0] {
             let idle = Duration::from_secs(idle);
@@ -254,7 +260,10 @@ mod tests {
     async fn small_limits_hold_too() {
         for limit in 1..20 {
             let limit = NonZeroU32::new(limit).unwrap();
-            let budget = Budget::new(Limits { per_minute: limit, per_hour: limit.saturating_mul(NonZeroU32::new(60).unwrap()) }, None);
+            let budget = Budget::new(
+                Limits { per_minute: limit, per_hour: limit.saturating_mul(NonZeroU32::new(60).unwrap()) },
+                None,
+            );
             let times = sorted(saturate(Arc::new(budget), Instant::now(), 10 * MINUTE, 1).await);
             assert!(densest(&times, MINUTE - Duration::from_millis(1)) <= limit.get() as usize, "{limit}");
         }

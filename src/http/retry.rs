@@ -104,14 +104,24 @@ mod tests {
     }
 
     /// Fails `times`, then succeeds; answers how often it was tried.
-    async fn run(times: usize, patience: Patience, remedy: Remedy, outcome: Outcome) -> (Result<(), Failure>, usize) {
+    async fn run(
+        times: usize,
+        patience: Patience,
+        remedy: Remedy,
+        outcome: Outcome,
+    ) -> (Result<(), Failure>, usize) {
         let tries = Cell::new(0);
-        let result = until_done(None, &patience, |_| (), || {
-            tries.set(tries.get() + 1);
-            let fails = tries.get() <= times;
-            let remedy = remedy.clone();
-            async move { if fails { Err(failure(remedy, outcome)) } else { Ok(()) } }
-        })
+        let result = until_done(
+            None,
+            &patience,
+            |_| (),
+            || {
+                tries.set(tries.get() + 1);
+                let fails = tries.get() <= times;
+                let remedy = remedy.clone();
+                async move { if fails { Err(failure(remedy, outcome)) } else { Ok(()) } }
+            },
+        )
         .await;
         (result, tries.get())
     }

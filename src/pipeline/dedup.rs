@@ -125,7 +125,12 @@ struct Recent {
 
 impl Recent {
     fn new(most: usize) -> Recent {
-        Recent { ring: Vec::new(), places: HashTable::new(), oldest: 0, most: most.clamp(1, u32::MAX as usize) }
+        Recent {
+            ring: Vec::new(),
+            places: HashTable::new(),
+            oldest: 0,
+            most: most.clamp(1, u32::MAX as usize),
+        }
     }
 
     /// Remembers an id, forgetting the oldest if need be; false if it is known.

@@ -30,6 +30,7 @@ use tokio::{
     task::{JoinError, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info_span};
 
 use crate::{
     clock::Clock,
@@ -121,15 +122,20 @@ pub async fn run<S: Source, K: Sink, T: Store + Clone>(run: Run<S, K, T>) -> Res
         let (source, clock, meter) = (source.clone(), clock.clone(), meter.clone());
         let reading = Reading { source, stream, checkpoint, first: run.first, pace: run.pace, clock, meter };
         let fetch = fetch::run(pages(reading), closing.clone(), allowance.clone(), fetched_out.clone());
-        fetchers.spawn(async move { (stream, fetch.await) });
+        let span = info_span!("stream", stream = stream.name());
+        fetchers.spawn(async move { (stream, fetch.await) }.instrument(span));
     }
     drop(fetched_out);
 
     let mut stages = JoinSet::new();
-    stages.spawn(dedup::run(fetched, seen, store.clone(), tenant.clone(), meter.clone(), fresh_out));
-    stages.spawn(map::run(fresh, run.mapping, meter.clone(), mapped_out));
-    stages.spawn(upload::run(mapped, sink, acks_out));
-    stages.spawn(commit::run(acks, store, tenant, epoch, limits.quarantine, clock, meter.clone()));
+    stages.spawn(
+        dedup::run(fetched, seen, store.clone(), tenant.clone(), meter.clone(), fresh_out).in_current_span(),
+    );
+    stages.spawn(map::run(fresh, run.mapping, meter.clone(), mapped_out).in_current_span());
+    stages.spawn(upload::run(mapped, sink, acks_out).in_current_span());
+    stages.spawn(
+        commit::run(acks, store, tenant, epoch, limits.quarantine, clock, meter.clone()).in_current_span(),
+    );
 
     let mut drained = Drained::default();
     while !(fetchers.is_empty() && stages.is_empty()) {
@@ -178,7 +184,8 @@ impl Stopped {
             Stopped::Sink(error) => error.remedy.clone(),
             Stopped::Store(error) => crate::supervisor::store_remedy(error),
             Stopped::Quarantine { .. } => Remedy::Halt(Halt::Guard {
-                hint: "look at `opgraph status`: the API may have changed its shape; update opgraph".to_owned(),
+                hint: "look at `opgraph status`: the API may have changed its shape; update opgraph"
+                    .to_owned(),
             }),
             // The next run starts from the checkpoints; if it happens again, it is reported again.
             Stopped::Gap(_) | Stopped::Panic(_) => Remedy::RETRY,

@@ -10,6 +10,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::Stopped;
 use crate::{
@@ -62,11 +63,12 @@ async fn fill<K: Sink>(
                 next = timeout_at(deadline, pages.recv()).await.ok().flatten();
             }
         }
-        let finish = tokio::spawn(async move {
+        let finish = async move {
             let ack = upload.finish(covered).await;
             drop(slot);
             ack
-        });
+        };
+        let finish = tokio::spawn(finish.in_current_span());
         if out.send(AbortOnDropHandle::new(finish)).await.is_err() {
             break;
         }

@@ -73,21 +73,32 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn nothing_that_either_sink_set_aside_is_lost() {
-        let record = |body: &str| Quarantined {
-            stream: "auditevents".to_owned(),
-            reason: "refused".to_owned(),
-            body: body.to_owned(),
-            at: UnixMs(0),
-        };
-        let ack = |bodies: &[&str], settled: &str| {
-            let mut coverage = Coverage::default();
-            bodies.iter().for_each(|body| coverage.quarantine(record(body)));
-            Ack::durable(coverage, vec![settled.to_owned()])
-        };
-        let both = ack(&["page", "first"], "note 1").and(ack(&["page", "second"], "note 2"));
-        assert_eq!(both.quarantined, ["page", "first", "second"].map(record));
-        assert_eq!(both.settled, ["note 1", "note 2"]);
+    fn record(body: &str) -> Quarantined {
+        let (stream, reason) = ("auditevents".to_owned(), "refused".to_owned());
+        Quarantined { stream, reason, body: body.to_owned(), at: UnixMs(0) }
+    }
+
+    /// Sets a record of this text aside, and settles a note of the same name.
+    struct Refusing(&'static str);
+
+    impl Upload for Refusing {
+        async fn write(&mut self, _: Arc<Page<Records>>) -> Result<(), SinkError> {
+            Ok(())
+        }
+
+        async fn finish(self, mut coverage: Coverage) -> Result<Ack, SinkError> {
+            coverage.quarantine(record(self.0));
+            Ok(Ack::durable(coverage, vec![self.0.to_owned()]))
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_that_either_sink_set_aside_is_lost() {
+        let mut coverage = Coverage::default();
+        coverage.quarantine(record("of the page"));
+        let both = BothUpload { first: Refusing("first"), second: Refusing("second") };
+        let ack = both.finish(coverage).await.unwrap();
+        assert_eq!(ack.quarantined, ["of the page", "first", "second"].map(record));
+        assert_eq!(ack.settled, ["first", "second"]);
     }
 }

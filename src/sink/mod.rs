@@ -94,7 +94,8 @@ impl Ack {
     fn and(mut self, other: Ack) -> Ack {
         let identity = |record: &Quarantined| (record.stream.clone(), record.id());
         let known: HashSet<_> = self.quarantined.iter().map(identity).collect();
-        self.quarantined.extend(other.quarantined.into_iter().filter(|record| !known.contains(&identity(record))));
+        self.quarantined
+            .extend(other.quarantined.into_iter().filter(|record| !known.contains(&identity(record))));
         self.settled.extend(other.settled);
         self
     }

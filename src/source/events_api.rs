@@ -2,7 +2,10 @@
 
 use std::{
     num::NonZeroU32,
-    sync::{Arc, atomic::{AtomicU32, Ordering::Relaxed}},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -95,7 +98,8 @@ impl EventsApi {
     /// A refused token halts with a hint; an answer that makes no sense halts too.
     pub async fn introspect(&self) -> Result<Introspection, Failure> {
         let doing = "learn what the Events API token may do";
-        let request = self.request(doing.to_owned(), Asked::Introspection, Method::GET, "auth/introspect", None);
+        let request =
+            self.request(doing.to_owned(), Asked::Introspection, Method::GET, "auth/introspect", None);
         let answer = self.until_done(|| self.client.send(&request)).await?;
         serde_json::from_slice(&answer.body).map_err(|error| Failure {
             doing: doing.to_owned(),
@@ -108,7 +112,14 @@ impl EventsApi {
         })
     }
 
-    fn request(&self, doing: String, asked: Asked, method: Method, path: &str, body: Option<Body>) -> Request {
+    fn request(
+        &self,
+        doing: String,
+        asked: Asked,
+        method: Method,
+        path: &str,
+        body: Option<Body>,
+    ) -> Request {
         let mut url = self.base_url.clone();
         url.set_path(&format!("{}/api/{API_VERSION}/{path}", self.base_url.path().trim_end_matches('/')));
         Request { doing, asked, method, url, token: self.token.clone(), headers: Vec::new(), body }

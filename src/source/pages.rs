@@ -150,12 +150,13 @@ impl<S: Source> Reader<S> {
         let Reading { source, stream, first, meter, .. } = &self.reading;
         self.rewinds += 1;
         if self.rewinds > MOST_REWINDS {
-            let hint = "1Password refuses every cursor it issues for this stream; ask its support, then restart";
+            let hint =
+                "1Password refuses every cursor it issues for this stream; ask its support, then restart";
             return Err(Failure { remedy: Remedy::halt(hint), ..refusal });
         }
         let to = self.newest.map_or(*first, |newest| newest.minus(REWIND_OVERLAP).max(*first));
-        warn!(stream = stream.name(), error = %refusal.cause, "cursor refused, reading again with overlap");
-        info!(stream = stream.name(), from = ?self.at, to = to.0, "rewind");
+        warn!(error = %refusal.cause, "cursor refused, reading again with overlap");
+        info!(from = ?self.at, to = to.0, "rewind");
         meter.stream(*stream).rewinds.add(1);
         self.caught_up = false;
         let to = Cursor::Since(to);

@@ -28,7 +28,8 @@ async fn a_wrong_token_ends_with_code_3_and_a_hint() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_token_stops_a_run_in_the_middle_with_code_3_and_keeps_what_was_read() {
-    let simulator = Simulator::start(Config { events: 3000, page_cap: 50, ..Config::default() }).await.unwrap();
+    let simulator =
+        Simulator::start(Config { events: 3000, page_cap: 50, ..Config::default() }).await.unwrap();
     simulator.script(Script::nth(Endpoint::Itemusages, 5, Fault::RevokeToken));
     let place = Place::of(&simulator);
     check(&ended(place.run_once()).await, 3, &["hint: issue a new Events Reporting token"]);
@@ -40,7 +41,8 @@ async fn a_revoked_token_stops_a_run_in_the_middle_with_code_3_and_keeps_what_wa
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_of_another_account_is_refused_before_anything_is_read() {
-    let (first, other) = (simulator(10).await, Simulator::start(Config { seed: 2, ..Config::default() }).await.unwrap());
+    let (first, other) =
+        (simulator(10).await, Simulator::start(Config { seed: 2, ..Config::default() }).await.unwrap());
     let place = Place::of(&first);
     check(&ended(place.run_once()).await, 0, &[]);
     let mut again = place.program();
@@ -48,7 +50,11 @@ async fn a_token_of_another_account_is_refused_before_anything_is_read() {
     place.write_token("other", other.events_token());
     again.arg(place.path("other")).arg("--state-dir").arg(place.path("state"));
     again.arg("--graph").arg(place.path("graph.db"));
-    check(&ended(again).await, 2, &["the token belongs to account", "hint: give the account a tenant name of its own"]);
+    check(
+        &ended(again).await,
+        2,
+        &["the token belongs to account", "hint: give the account a tenant name of its own"],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +105,11 @@ async fn a_second_process_on_the_same_state_ends_with_code_4_at_once() {
     let mut child = first.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let held = wait_until(|| place.path("graph.db").exists()).await;
     assert!(held, "the first process has started");
-    check(&ended(place.run_once()).await, 4, &["is in use by another process", "hint: stop the other opgraph"]);
+    check(
+        &ended(place.run_once()).await,
+        4,
+        &["is in use by another process", "hint: stop the other opgraph"],
+    );
     let mut status = place.program();
     status.args(["status", "--state-dir"]).arg(place.path("state"));
     check(&ended(status).await, 4, &["is in use"]);
@@ -120,7 +130,8 @@ async fn wait_until(mut so: impl FnMut() -> bool) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_drains_and_ends_with_code_0() {
-    let simulator = Simulator::start(Config { events: 20_000, page_cap: 100, ..Config::default() }).await.unwrap();
+    let simulator =
+        Simulator::start(Config { events: 20_000, page_cap: 100, ..Config::default() }).await.unwrap();
     let place = Place::of(&simulator);
     let child = place.run_once().spawn().unwrap();
     assert!(wait_until(|| simulator.report().served() > 500).await);
@@ -160,8 +171,14 @@ async fn a_wrong_configuration_ends_with_code_2_and_says_what_to_write_instead()
     }
 
     let mut foreign = place.program();
-    foreign.args(["run", "--events-url", "http://example.com", "--events-token-file"]).arg(place.path("events"));
-    check(&ended(foreign).await, 2, &["would send the token unencrypted", "hint: write `https://example.com`"]);
+    foreign
+        .args(["run", "--events-url", "http://example.com", "--events-token-file"])
+        .arg(place.path("events"));
+    check(
+        &ended(foreign).await,
+        2,
+        &["would send the token unencrypted", "hint: write `https://example.com`"],
+    );
 
     fs::set_permissions(place.path("events"), fs::Permissions::from_mode(0o644)).unwrap();
     check(&ended(place.run_once()).await, 2, &["may be read by others (mode 644)", "chmod 600"]);
@@ -175,14 +192,17 @@ async fn a_guard_that_stops_a_tenant_ends_with_code_5() {
     let instance = simulator.integration_instance_id().to_owned();
     let place = Place::of(&simulator).with_jupiterone(&simulator, ["--jupiterone-instance", &instance]);
     check(&ended(place.run_once()).await, 0, &[]);
-    assert!(wait_until(|| simulator.report().streams.values().any(|stream| stream.arrived > stream.served)).await);
+    assert!(
+        wait_until(|| simulator.report().streams.values().any(|stream| stream.arrived > stream.served)).await
+    );
     let stopped = ended(place.run_once()).await;
     check(&stopped, 5, &["hint:", "7 days"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_token_appears_in_any_output() {
-    let simulator = Simulator::start(Config { events: 500, page_cap: 50, ..Config::default() }).await.unwrap();
+    let simulator =
+        Simulator::start(Config { events: 500, page_cap: 50, ..Config::default() }).await.unwrap();
     let instance = simulator.integration_instance_id().to_owned();
     let place = Place::of(&simulator).with_jupiterone(&simulator, ["--jupiterone-instance", &instance]);
     let tokens = [simulator.events_token().to_owned(), simulator.jupiterone_token().to_owned()];
@@ -196,7 +216,8 @@ async fn no_token_appears_in_any_output() {
         Fault::RevokeToken,
     ] {
         let place = &place;
-        for endpoint in [Endpoint::Introspect, Endpoint::Auditevents, Endpoint::Entities, Endpoint::Finalize] {
+        for endpoint in [Endpoint::Introspect, Endpoint::Auditevents, Endpoint::Entities, Endpoint::Finalize]
+        {
             if endpoint.is_events_api() || !matches!(fault, Fault::RefusedCursor | Fault::RevokeToken) {
                 simulator.script(Script::next(endpoint, fault.clone()));
             }

@@ -49,7 +49,11 @@ async fn killed_at_random_moments(plan: Option<[&str; 2]>, seed: u64) {
         simulator.settle();
         let report = simulator.report();
         assert!(report.is_exact(), "seed {seed}: {:#?}", report.graph);
-        assert_eq!(report.jobs.open.count, report.jobs.open_unknown, "no job is left open: {:?}", report.jobs);
+        assert_eq!(
+            report.jobs.open.count, report.jobs.open_unknown,
+            "no job is left open: {:?}",
+            report.jobs
+        );
         assert_eq!(report.jobs.concurrent_jobs, 0);
         assert_eq!(report.received.refused.count, 0, "{:?}", report.received.refused);
     }

@@ -118,10 +118,7 @@ fn sign_in(number: usize) -> String {
 }
 
 /// Runs these pages once; answers how it ended, with the sink and the store.
-async fn once(
-    pages: Pages,
-    limits: Limits,
-) -> (Result<pipeline::Drained, Stopped>, MemorySink, MemoryStore) {
+async fn once(pages: Pages, limits: Limits) -> (Result<pipeline::Drained, Stopped>, MemorySink, MemoryStore) {
     let (sink, store) = (MemorySink::default(), MemoryStore::default());
     let claim = support::claim(&store, "acme").await;
     let run = support::run("acme", claim, Arc::new(pages), Arc::new(sink.clone()), store.clone(), limits);

@@ -5,4 +5,3 @@ mod crash;
 mod flow;
 
 mod rewind;
-

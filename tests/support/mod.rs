@@ -90,17 +90,23 @@ pub(crate) fn events_before(cursor: &Cursor) -> usize {
 /// The event as the API would send it.
 fn event(stream: Stream, number: usize) -> String {
     let at = jiff::Timestamp::from_millisecond(START.0 + 60_000 * number as i64).unwrap();
-    let user = format!(r#"{{"uuid":"USER{}","name":"Ann Lee {number}","email":"ann@example.com"}}"#, number % 7);
+    let user =
+        format!(r#"{{"uuid":"USER{}","name":"Ann Lee {number}","email":"ann@example.com"}}"#, number % 7);
     let id = uuid(stream, number);
     match stream {
         Stream::SignInAttempts => {
-            format!(r#"{{"uuid":"{id}","timestamp":"{at}","category":"success","type":"mfa_ok","target_user":{user}}}"#)
+            format!(
+                r#"{{"uuid":"{id}","timestamp":"{at}","category":"success","type":"mfa_ok","target_user":{user}}}"#
+            )
         }
         Stream::ItemUsages => {
             format!(r#"{{"uuid":"{id}","timestamp":"{at}","action":"reveal","user":{user}}}"#)
         }
         Stream::AuditEvents => {
-            format!(r#"{{"uuid":"{id}","timestamp":"{at}","action":"grant","object_type":"uva","object_uuid":"vault{}","actor_details":{user}}}"#, number % 5)
+            format!(
+                r#"{{"uuid":"{id}","timestamp":"{at}","action":"grant","object_type":"uva","object_uuid":"vault{}","actor_details":{user}}}"#,
+                number % 5
+            )
         }
     }
 }
@@ -128,8 +134,7 @@ impl Source for Scripted {
         let all = self.events[&stream];
         let end = if self.roll() < self.trouble.empty { before } else { (before + self.page).min(all) };
         let first = if is_token { before.saturating_sub(1) } else { before };
-        let items: Vec<String> =
-            (first.min(end)..end).map(|number| event(stream, number)).collect();
+        let items: Vec<String> = (first.min(end)..end).map(|number| event(stream, number)).collect();
         *self.answered.lock().unwrap() += 1;
         // An exhausted stream answers with the cursor it was asked with.
         let turn = if end == before && end == all && is_token { turn } else { turn + 1 };
@@ -159,7 +164,8 @@ pub(crate) fn run<S, K: Sink, T: Store>(
     store: T,
     limits: Limits,
 ) -> Run<S, K, T> {
-    let streams = Stream::ALL.iter().map(|stream| (*stream, claim.checkpoints[stream.name()].clone())).collect();
+    let streams =
+        Stream::ALL.iter().map(|stream| (*stream, claim.checkpoints[stream.name()].clone())).collect();
     Run {
         tenant: tenant.into(),
         epoch: claim.epoch,

@@ -8,11 +8,11 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
 };
 
-use opgraph_simulator::{Held, Report, Simulator};
 use opgraph::{
     graph::RecordType,
     sink::graph::{GraphReader, StoredRecord},
 };
+use opgraph_simulator::{Held, Report, Simulator};
 use tempfile::TempDir;
 
 /// A folder with tokens, state and graph, and the flags that name them.
@@ -32,7 +32,8 @@ pub(crate) struct Ended {
 impl Place {
     /// A place whose token is the simulator's, with the local graph as its sink.
     pub(crate) fn of(simulator: &Simulator) -> Place {
-        let place = Place { dir: tempfile::tempdir().unwrap(), events_url: simulator.events_url(), jupiterone: None };
+        let place =
+            Place { dir: tempfile::tempdir().unwrap(), events_url: simulator.events_url(), jupiterone: None };
         place.write_token("events", simulator.events_token());
         place.write_token("jupiterone", simulator.jupiterone_token());
         place

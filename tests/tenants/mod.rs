@@ -36,7 +36,8 @@ async fn a_tenant_that_fails_does_not_stop_another() {
     let report = well.report_of(held(&place.path("well.db")));
     assert!(report.is_exact() && report.is_caught_up(), "{:#?}", report.graph);
     let of = |name: &str| {
-        let lines = answered.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let lines =
+            answered.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
         lines.into_iter().find(|summary| summary["tenant"] == name).unwrap()
     };
     assert_eq!(of("well")["retries"], 0);

@@ -63,8 +63,17 @@ fn no_file_is_longer_than_one_thought() {
 #[test]
 fn nothing_is_named_by_a_word_that_means_nothing() {
     const BANNED: &[&str] = &[
-        "bookmark", "watermark", "payload", "handler", "manager", "helper", "util", "common", "misc",
-        "exactlyonce", "exactly_once",
+        "bookmark",
+        "watermark",
+        "payload",
+        "handler",
+        "manager",
+        "helper",
+        "util",
+        "common",
+        "misc",
+        "exactlyonce",
+        "exactly_once",
     ];
     let kinds = ["struct ", "enum ", "trait ", "fn ", "mod ", "type ", "const ", "static "];
     for (path, text) in sources() {
@@ -73,8 +82,11 @@ fn nothing_is_named_by_a_word_that_means_nothing() {
         for (number, line) in text.lines().enumerate() {
             let line = line.trim_start().trim_start_matches("pub ").trim_start_matches("async ");
             let Some(rest) = kinds.iter().find_map(|kind| line.strip_prefix(kind)) else { continue };
-            let name: String =
-                rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>().to_lowercase();
+            let name: String = rest
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect::<String>()
+                .to_lowercase();
             for word in BANNED {
                 assert!(!name.contains(word), "{}:{}: `{name}` holds `{word}`", path.display(), number + 1);
             }
@@ -84,10 +96,15 @@ fn nothing_is_named_by_a_word_that_means_nothing() {
 
 #[test]
 fn no_promise_is_made_that_cannot_be_kept() {
-    let docs = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root().join(name));
+    let docs =
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root().join(name));
     for path in docs {
         let text = fs::read_to_string(&path).unwrap().to_lowercase();
-        assert!(!text.contains("exactly-once") && !text.contains("exactly once delivery"), "{}", path.display());
+        assert!(
+            !text.contains("exactly-once") && !text.contains("exactly once delivery"),
+            "{}",
+            path.display()
+        );
     }
 }
 
@@ -165,7 +182,9 @@ fn the_product_stands_on_its_own() {
     for (path, text) in sources() {
         check(&path, &text);
     }
-    for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "Cargo.toml", ".ci/run", "docs/DECISIONS.md"] {
+    for name in
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "Cargo.toml", ".ci/run", "docs/DECISIONS.md"]
+    {
         let path = root().join(name);
         check(&path, &fs::read_to_string(&path).unwrap());
     }

@@ -62,7 +62,9 @@ impl Check<'_, '_> {
             let key = format!("{key}.upload_age");
             limits.age = match values::duration(text) {
                 Ok(age) if UPLOAD_AGES.contains(&age) => age,
-                Ok(_) => return self.refuse(at, &key, "it is out of range", "write `1s` to `1h`; `60s` is usual"),
+                Ok(_) => {
+                    return self.refuse(at, &key, "it is out of range", "write `1s` to `1h`; `60s` is usual");
+                }
                 Err(what) => return self.refuse(at, &key, what, "`60s` is usual"),
             };
         }

@@ -49,7 +49,9 @@ fn jupiterone_needs_an_account_a_key_and_one_plan() {
     );
     check_jupiterone(
         "scope = \"s\"\nupload_events = 100001",
-        &["opgraph.toml:10:17: tenant[0].jupiterone.upload_events: it is out of range\n  hint: write 1 to 100000"],
+        &[
+            "opgraph.toml:10:17: tenant[0].jupiterone.upload_events: it is out of range\n  hint: write 1 to 100000",
+        ],
     );
     let start = format!("{ACME}[tenant.jupiterone]\naccount = \"j1\"\ntoken = {{ env = \"K\" }}\n");
     let expect = |plan: Plan| JupiterOne {

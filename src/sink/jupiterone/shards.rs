@@ -20,8 +20,9 @@ use super::{
 };
 use crate::{page::Coverage, sink::SinkError};
 
-/// Directory scopes that are written at the same time.
-const AT_ONCE: usize = 4;
+/// Directory scopes that are written at the same time: a first upload has up to
+/// 512 of them, each a handful of small requests and a wait.
+const AT_ONCE: usize = 8;
 
 /// The scope that holds the shared entity with this key.
 pub(super) fn scope(prefix: &str, key: &str) -> String {

@@ -32,6 +32,8 @@ pub(super) enum Fault {
     LoseRequest,
     /// It is done, and the answer takes longer than anybody waits.
     Hang,
+    /// It is done, and what arrives of the answer is something else.
+    Garble,
     /// Of an upload's records only the first half is taken, and the answer is lost.
     TakeHalf,
 }
@@ -193,6 +195,10 @@ impl World {
                 ResponseTemplate::new(504).set_body_string("upstream timed out")
             }
             Some(Fault::Hang) => self.answer(on, &id, &body).set_delay(Duration::from_secs(60)),
+            Some(Fault::Garble) => {
+                self.answer(on, &id, &body);
+                ResponseTemplate::new(200).set_body_string("<html>sign in</html>")
+            }
             Some(Fault::TakeHalf) => {
                 let member = if on == On::Entities { "entities" } else { "relationships" };
                 let all = body[member].as_array().unwrap();

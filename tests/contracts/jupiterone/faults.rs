@@ -124,6 +124,17 @@ async fn a_lost_answer_to_start_is_repeated_and_leaves_an_empty_orphan() {
 }
 
 #[tokio::test]
+async fn an_answer_that_makes_no_sense_is_asked_for_again() {
+    for on in [On::Start, On::Status, On::Entities, On::Finalize] {
+        let rig = Rig::new(instance()).await;
+        rig.fake.world().polls = 1;
+        rig.fake.fault(on, Fault::Garble);
+        let _ = rig.upload_one().await.unwrap();
+        assert_eq!(rig.fake.world().jobs.last().unwrap().state, "FINISHED", "{on:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_job_that_takes_no_more_uploads_costs_the_run_and_nothing_else() {
     for answer in [refusal(400, "JOB_NOT_AWAITING_UPLOADS"), refusal(404, "NOT_FOUND")] {
         let rig = Rig::new(instance()).await;
