@@ -197,7 +197,10 @@ fn too_large(request: &Request, status: u16, cap: usize) -> Failure {
 
 /// Another status than success.
 fn refused(request: &Request, status: u16, after: Option<Duration>, body: &[u8]) -> Failure {
-    let said = ErrorBody::read(body);
+    // Whatever stands between may send back what it was sent. Cleaned before
+    // anything is cut: half a token could not be found any more.
+    let text = String::from_utf8_lossy(body).replace(request.token.expose_secret(), "[token]");
+    let said = ErrorBody::read(&text);
     Failure {
         doing: request.doing.clone(),
         status: Some(status),
@@ -222,7 +225,7 @@ struct ErrorBody {
 
 impl ErrorBody {
     /// Never fails: an error body that makes no sense is no reason for another error.
-    fn read(body: &[u8]) -> ErrorBody {
+    fn read(body: &str) -> ErrorBody {
         #[derive(Deserialize)]
         struct Inner {
             #[serde(alias = "Code")]
@@ -236,13 +239,11 @@ impl ErrorBody {
             error: Option<Inner>,
             message: Option<String>,
         }
-        if let Ok(outer) = serde_json::from_slice::<Outer>(body) {
+        if let Ok(outer) = serde_json::from_str::<Outer>(body) {
             let inner = outer.error.unwrap_or(Inner { code: None, message: outer.message });
             return ErrorBody { code: inner.code, message: inner.message.map(|text| short(&text)) };
         }
-        let text = String::from_utf8_lossy(body);
-        let text = text.trim();
-        let message = match text {
+        let message = match body.trim() {
             "" => None,
             html if html.starts_with('<') => Some("the answer is an HTML page".to_owned()),
             text => Some(short(text)),
@@ -286,7 +287,7 @@ mod tests {
     #[test]
     fn every_shape_of_error_body_is_read_and_none_fails() {
         let check = |body: &str, code: Option<&str>, message: Option<&str>| {
-            let read = ErrorBody::read(body.as_bytes());
+            let read = ErrorBody::read(body);
             assert_eq!((read.code.as_deref(), read.message.as_deref()), (code, message), "{body}");
         };
         check(r#"{"Error":{"Message":"Bad Request"}}"#, None, Some("Bad Request"));
@@ -301,7 +302,7 @@ mod tests {
         check("", None, None);
         check(r#"{"error":"text"}"#, None, Some(r#"{"error":"text"}"#));
         check("\u{fffd}", None, Some("\u{fffd}"));
-        assert_eq!(ErrorBody::read(&[0xff; 999]).message.unwrap().chars().count(), 200);
+        assert_eq!(ErrorBody::read(&"\u{fffd}".repeat(999)).message.unwrap().chars().count(), 200);
     }
 
     #[test]

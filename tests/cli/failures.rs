@@ -149,6 +149,29 @@ async fn a_signal_drains_and_ends_with_code_0() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_stops_at_once_and_loses_nothing() {
+    let simulator = simulator(300).await;
+    let instance = simulator.integration_instance_id().to_owned();
+    let place = Place::of(&simulator).with_jupiterone(&simulator, ["--jupiterone-instance", &instance]);
+    let slow = Fault::Slow { ms: 60_000 };
+    simulator.script(Script::next(Endpoint::Finalize, slow));
+    let child = place.run_once().spawn().unwrap();
+    assert!(wait_until(|| simulator.report().received.uploads > 1).await);
+    let pid = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let waiting = tokio::spawn(wait(child));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!waiting.is_finished(), "the first signal waits for what is in flight");
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let ended_at_once = tokio::time::timeout(Duration::from_secs(10), waiting).await;
+    assert_eq!(ended_at_once.unwrap().unwrap().0.code(), Some(1));
+    check(&ended(place.run_once()).await, 0, &[]);
+    simulator.settle();
+    let report = simulator.report();
+    assert!(report.is_exact() && place.judged_by(&simulator).is_exact(), "{:#?}", report.graph);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_configuration_ends_with_code_2_and_says_what_to_write_instead() {
     let simulator = simulator(10).await;
     let place = Place::of(&simulator);

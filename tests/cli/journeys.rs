@@ -96,3 +96,18 @@ async fn check_says_what_each_credential_can_do() {
     }
     assert_eq!(simulator.report().jobs.open.count, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_ends_soon_is_warned_about_and_still_used() {
+    let token_lifetime = Some(Duration::from_secs(5 * 86_400 + 60));
+    let simulator =
+        Simulator::start(Config { events: 10, token_lifetime, ..Config::default() }).await.unwrap();
+    let place = Place::of(&simulator);
+    let answered = ended(place.run_once()).await;
+    assert_eq!(answered.code, Some(0), "{}", answered.stderr);
+    let warning =
+        answered.stderr.lines().find(|line| line.contains("the Events API token expires soon")).unwrap();
+    let warning: serde_json::Value = serde_json::from_str(warning).unwrap();
+    assert_eq!(warning["days"], 5);
+    assert!(warning["spans"].to_string().contains("default"), "the line names the tenant: {warning}");
+}

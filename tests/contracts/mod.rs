@@ -1,5 +1,7 @@
-//! What every sink promises, and what each says on its wire.
+//! What every sink promises, what each says on its wire, and what the HTTP client refuses.
 
 mod sinks;
 
 mod jupiterone;
+
+mod http;

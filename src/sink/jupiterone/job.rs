@@ -8,7 +8,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
 };
-use tracing::warn;
+use tracing::{Instrument, warn};
 
 use super::{
     api::{Api, GIVE_UP_AFTER, Target},
@@ -147,11 +147,12 @@ impl Job {
         // Never closed. Whoever holds a slot is a request that ends by itself.
         let slot = Arc::clone(&self.slots).acquire_owned().await;
         let (api, id) = (Arc::clone(&self.api), self.id.clone());
-        self.flying.spawn(async move {
+        let flight = async move {
             let result = upload(&api, &id, &body).await;
             drop(slot);
             Landed { body, result }
-        });
+        };
+        self.flying.spawn(flight.in_current_span());
     }
 
     fn land(&mut self, landed: Result<Landed, tokio::task::JoinError>) -> Result<(), SinkError> {
