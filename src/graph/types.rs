@@ -1,7 +1,7 @@
 //! The ten entity types and eight relationship types, with everything that is fixed about them.
 //!
 //! `_type`, `_class`, property names and verbs follow JupiterOne's data model
-//! for 1Password; docs/DATA_MODEL.md shows them as a table.
+//! for 1Password.
 
 /// Who a record belongs to. Decides where it goes and what happens when it comes again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
