@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::Faults;
 
-/// The settings of one simulated 1Password account and its JupiterOne.
+/// The settings of one simulated 1Password account, its Connect server and its JupiterOne.
 ///
 /// Two simulators with equal settings, `now` included, serve the same bytes to the same requests.
 #[derive(Clone, Debug)]
@@ -27,6 +27,11 @@ pub struct Config {
     pub now: Option<Timestamp>,
     /// How many users the events are about, at least 8.
     pub users: u32,
+    /// How many vaults the account has, 1 to 1000. Audit events and item usages name them, and Connect lists them.
+    pub vaults: u32,
+    /// How many active items each vault holds, below a million; the last one of several vaults is empty.
+    /// Item usages name them, and now and then one that was deleted since.
+    pub items_per_vault: u32,
     /// The share of events that cannot be mapped (no uuid, a wrong type), 0.0 to 1.0.
     pub poison: f64,
     /// The two rate limits of the Events API.
@@ -59,6 +64,8 @@ impl Default for Config {
             rate: 0.0,
             now: None,
             users: 400,
+            vaults: 60,
+            items_per_vault: 32,
             poison: 0.0,
             limits: Limits::default(),
             page_cap: 1000,

@@ -8,44 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::mix::mix;
-
-/// One call of one of the two APIs, as scripts and reports name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Endpoint {
-    /// `GET /api/v2/auth/introspect`
-    Introspect,
-    /// `POST /api/v2/signinattempts`
-    Signinattempts,
-    /// `POST /api/v2/itemusages`
-    Itemusages,
-    /// `POST /api/v2/auditevents`
-    Auditevents,
-    /// `POST /persister/synchronization/jobs`
-    Start,
-    /// `GET …/jobs/{id}`
-    Status,
-    /// `POST …/jobs/{id}/upload`, entities and relationships in one body
-    Upload,
-    /// `POST …/jobs/{id}/entities`
-    Entities,
-    /// `POST …/jobs/{id}/relationships`
-    Relationships,
-    /// `POST …/jobs/{id}/finalize`
-    Finalize,
-    /// `POST …/jobs/{id}/abort`
-    Abort,
-    /// `POST …/jobs/{id}/events`
-    JobEvents,
-}
-
-impl Endpoint {
-    /// Whether the endpoint is 1Password's; the others are JupiterOne's.
-    pub fn is_events_api(self) -> bool {
-        self <= Endpoint::Auditevents
-    }
-}
+use crate::{Endpoint, mix::mix};
 
 /// One thing that goes wrong with one request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,10 +116,14 @@ pub struct Faults {
     pub events_latency_ms: u64,
     /// Milliseconds before every answer of JupiterOne.
     pub jupiterone_latency_ms: u64,
+    /// Milliseconds before every answer of Connect.
+    pub connect_latency_ms: u64,
     /// Faults of the Events API.
     pub events: Rates,
     /// Faults of JupiterOne.
     pub jupiterone: Rates,
+    /// Faults of Connect.
+    pub connect: Rates,
     /// Most milliseconds of a slow answer.
     pub slow_ms: u64,
     /// Cursors refused by chance, at most this many for each stream in a run.
@@ -206,8 +173,10 @@ impl Faults {
         Faults {
             events_latency_ms: 0,
             jupiterone_latency_ms: 0,
+            connect_latency_ms: 0,
             events: Rates::default(),
             jupiterone: Rates::default(),
+            connect: Rates::default(),
             slow_ms: 0,
             refused_cursors: 0,
         }
@@ -228,6 +197,8 @@ impl Faults {
         Faults {
             events: Rates { refused_cursor: 4, ..rates },
             jupiterone: rates,
+            // Nobody has published a rate limit of Connect.
+            connect: Rates { too_many: 0, ..rates },
             slow_ms: 50,
             refused_cursors: 2,
             ..Faults::none()
@@ -313,9 +284,10 @@ impl Plan {
 
     /// Returns how long every answer of the endpoint's API takes at least.
     pub(crate) fn latency(&self, endpoint: Endpoint) -> Duration {
-        Duration::from_millis(match endpoint.is_events_api() {
-            true => self.faults.events_latency_ms,
-            false => self.faults.jupiterone_latency_ms,
+        Duration::from_millis(match endpoint {
+            _ if endpoint.is_events_api() => self.faults.events_latency_ms,
+            _ if endpoint.is_connect() => self.faults.connect_latency_ms,
+            _ => self.faults.jupiterone_latency_ms,
         })
     }
 
@@ -328,7 +300,11 @@ impl Plan {
 
     /// Rolls a seeded die for the n-th request of an endpoint.
     fn by_chance(&self, endpoint: Endpoint, n: u64, has_cursor: bool) -> Option<Fault> {
-        let rates = if endpoint.is_events_api() { &self.faults.events } else { &self.faults.jupiterone };
+        let rates = match endpoint {
+            _ if endpoint.is_events_api() => &self.faults.events,
+            _ if endpoint.is_connect() => &self.faults.connect,
+            _ => &self.faults.jupiterone,
+        };
         let die = mix(self.seed ^ mix(n) ^ ((endpoint as u64) << 56));
         let second = mix(die);
         let mut at = (die % 1000) as u16;

@@ -1,5 +1,5 @@
-//! 1Password's Events API and JupiterOne's sync-job API on loopback: strict, deterministic from a seed,
-//! with faults to order and an oracle that knows what the graph must hold.
+//! 1Password's Events API, 1Password Connect and JupiterOne's sync-job API on loopback: strict, deterministic
+//! from a seed, with faults to order and an oracle that knows what the graph must hold of the events.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), opgraph_simulator::Error> {
@@ -8,7 +8,7 @@
 //! let config = Config { events: 100_000, faults: Faults::rough(), ..Config::default() };
 //! let simulator = Simulator::start(config).await?;
 //! simulator.script(Script::nth(Endpoint::Finalize, 2, Fault::LostAnswer));
-//! // … let a program read from `events_url()` and write to `jupiterone_url()` …
+//! // … let a program read from `events_url()` and `connect_url()`, and write to `jupiterone_url()` …
 //! simulator.settle();
 //! let report = simulator.report();
 //! assert!(report.is_caught_up() && report.is_exact(), "{report:#?}");
@@ -41,8 +41,11 @@ mod answer;
 
 mod host;
 
+mod endpoint;
+pub use endpoint::Endpoint;
+
 mod faults;
-pub use faults::{Endpoint, Fault, Faults, Rates, Script};
+pub use faults::{Fault, Faults, Rates, Script};
 
 mod windows;
 
@@ -51,6 +54,8 @@ mod token;
 mod cursor;
 
 mod events_api;
+
+mod connect;
 
 mod generate;
 

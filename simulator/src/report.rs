@@ -14,7 +14,7 @@ pub const EXAMPLES: usize = 20;
 pub struct Report {
     /// What each stream had and what it served.
     pub streams: BTreeMap<Stream, Served>,
-    /// Requests by endpoint.
+    /// Requests by endpoint. `GET /heartbeat` and `GET /health` are none.
     pub requests: BTreeMap<Endpoint, u64>,
     /// Injected faults by name.
     pub faults: BTreeMap<String, u64>,

@@ -6,13 +6,13 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Comparison, Config, Expected, Held, Report, Script,
+    Comparison, Config, Expected, Held, Report, Script, connect,
     generate::{World, upper_uuid},
     host::{Host, Names},
     jupiterone,
     mix::mix,
     oracle, server,
-    token::Claims,
+    token::{Claims, ConnectClaims, VaultScope},
 };
 
 /// Why a simulator could not start.
@@ -46,7 +46,7 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Starts listening; both APIs answer when this returns.
+    /// Starts listening; all three APIs answer when this returns.
     pub async fn start(config: Config) -> Result<Simulator, Error> {
         check(&config)?;
         let listen = config.listen;
@@ -124,6 +124,29 @@ impl Simulator {
         &self.host.names.integration_instance_id
     }
 
+    /// Returns the base URL of Connect, without `/v1` and without a closing slash.
+    pub fn connect_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Returns a bearer token of Connect for every vault. It is none of the Events API, and revoking those leaves it.
+    pub fn connect_token(&self) -> String {
+        self.sign_connect(self.host.world.cast.vaults.iter().map(String::as_str))
+    }
+
+    /// Returns a bearer token of Connect for exactly these vaults, by their ids.
+    pub fn connect_token_for(&self, vaults: &[&str]) -> String {
+        self.sign_connect(vaults.iter().copied())
+    }
+
+    /// Returns texts of which every secret that Connect serves contains one, and nothing else does: field values,
+    /// one-time codes, recipes, entropies, notes, and what leads to a file's content.
+    ///
+    /// A text here that turns up in a graph, a log or a state directory is a leak.
+    pub fn secret_canaries(&self) -> Vec<String> {
+        connect::secret_canaries(self.seed)
+    }
+
     /// Queues a fault.
     pub fn script(&self, script: Script) {
         self.host.plan.script(script);
@@ -157,6 +180,21 @@ impl Simulator {
         self.host.jupiterone.settle();
     }
 
+    fn sign_connect<'a>(&self, vaults: impl Iterator<Item = &'a str>) -> String {
+        let own = claims(self.seed ^ 0x636f_6e6e, self.address, &["vaultaccess"], self.issued, None);
+        let claims = ConnectClaims {
+            account_uuid: self.account_uuid().to_owned(),
+            features: own.features,
+            vaults: vaults.map(|vault| VaultScope { vault: vault.to_owned(), access: 48 }).collect(),
+            aud: vec!["com.1password.connect".to_owned()],
+            sub: own.sub,
+            iss: own.iss,
+            jti: own.jti,
+            iat: own.iat,
+        };
+        claims.sign(self.seed)
+    }
+
     /// Stops listening and drops every connection.
     pub async fn stop(mut self) {
         self.stop.cancel();
@@ -182,6 +220,8 @@ fn check(config: &Config) -> Result<(), Error> {
     let settings = [
         (config.users >= 8, "fewer than 8 users"),
         (config.users < 1 << 30, "that many users"),
+        ((1..=1000).contains(&config.vaults), "a number of vaults that is not between 1 and 1000"),
+        (config.items_per_vault < 1_000_000, "a million items in a vault"),
         (config.events < 1 << 40, "that many events"),
         ((1..=1000).contains(&config.page_cap), "a page cap that is not between 1 and 1000"),
         (config.rate >= 0.0 && config.rate <= 1e6, "a rate that is not between 0 and a million"),

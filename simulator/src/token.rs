@@ -1,14 +1,14 @@
-//! Bearer tokens of the Events API.
+//! Bearer tokens of the Events API and of Connect.
 //!
 //! Source: 1Password's own clients read `aud` and `1password.com/fts` from a JWT signed ES256; other tokens of the
 //! family carry `1password.com/auuid`, `iss`, `sub`, `jti`, `iat` and optionally `exp`.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::mix::mix;
 
-/// What a token says, under the names of the wire.
+/// What a token of the Events API says, under the names of the wire.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Claims {
     #[serde(rename = "1password.com/auuid")]
@@ -29,23 +29,79 @@ pub(crate) struct Claims {
 impl Claims {
     /// Returns the token, signed in a way that only this seed checks.
     pub(crate) fn sign(&self, seed: u64) -> String {
-        let head = BASE64.encode(br#"{"alg":"ES256","kid":"opgraph-simulator","typ":"JWT"}"#);
-        let body = BASE64.encode(serde_json::to_vec(self).unwrap_or_default());
-        let signed = format!("{head}.{body}");
-        let signature = BASE64.encode(signature(seed, &signed));
-        format!("{signed}.{signature}")
+        sign(self, seed)
     }
 
     /// Returns what a token says, if it was signed here and is not out of date `now`, seconds since the epoch.
     pub(crate) fn verify(token: &str, seed: u64, now: i64) -> Option<Claims> {
-        let (signed, sent) = token.rsplit_once('.')?;
-        if BASE64.decode(sent).ok()? != signature(seed, signed) {
-            return None;
-        }
-        let body = BASE64.decode(signed.split_once('.')?.1).ok()?;
-        let claims: Claims = serde_json::from_slice(&body).ok()?;
+        let claims: Claims = verify(token, seed)?;
         claims.exp.is_none_or(|exp| now < exp).then_some(claims)
     }
+}
+
+/// Tells Connect's signatures from the Events API's.
+const CONNECT: u64 = 0x636f_6e6e;
+
+/// What a token of Connect says, under the names of the wire. It does not run out.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ConnectClaims {
+    #[serde(rename = "1password.com/auuid")]
+    pub(crate) account_uuid: String,
+    #[serde(rename = "1password.com/fts")]
+    pub(crate) features: Vec<String>,
+    #[serde(rename = "1password.com/vts")]
+    pub(crate) vaults: Vec<VaultScope>,
+    pub(crate) aud: Vec<String>,
+    pub(crate) sub: String,
+    pub(crate) iss: String,
+    pub(crate) jti: String,
+    /// Seconds since the epoch.
+    pub(crate) iat: i64,
+}
+
+/// One vault that a token of Connect may read.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct VaultScope {
+    /// The vault's id.
+    #[serde(rename = "u")]
+    pub(crate) vault: String,
+    /// What may be done; not read here, where everything is reading.
+    #[serde(rename = "a")]
+    pub(crate) access: u32,
+}
+
+impl ConnectClaims {
+    /// Returns the token, signed in a way that only this seed checks.
+    pub(crate) fn sign(&self, seed: u64) -> String {
+        sign(self, seed ^ CONNECT)
+    }
+
+    /// Returns what a token says, if it was signed here.
+    pub(crate) fn verify(token: &str, seed: u64) -> Option<ConnectClaims> {
+        verify(token, seed ^ CONNECT)
+    }
+
+    /// Whether the token may read a vault.
+    pub(crate) fn covers(&self, vault: &str) -> bool {
+        self.vaults.iter().any(|scope| scope.vault == vault)
+    }
+}
+
+fn sign(claims: &impl Serialize, seed: u64) -> String {
+    let head = BASE64.encode(br#"{"alg":"ES256","kid":"opgraph-simulator","typ":"JWT"}"#);
+    let body = BASE64.encode(serde_json::to_vec(claims).unwrap_or_default());
+    let signed = format!("{head}.{body}");
+    let signature = BASE64.encode(signature(seed, &signed));
+    format!("{signed}.{signature}")
+}
+
+fn verify<T: DeserializeOwned>(token: &str, seed: u64) -> Option<T> {
+    let (signed, sent) = token.rsplit_once('.')?;
+    if BASE64.decode(sent).ok()? != signature(seed, signed) {
+        return None;
+    }
+    let body = BASE64.decode(signed.split_once('.')?.1).ok()?;
+    serde_json::from_slice(&body).ok()
 }
 
 /// Returns 64 bytes, as long as an ES256 signature.

@@ -18,6 +18,8 @@ mod failed;
 
 mod logs;
 
+mod memory;
+
 mod out;
 
 mod progress;
@@ -40,6 +42,7 @@ use crate::secret::protect_process;
 /// Exit codes: 0 done · 2 configuration · 3 credentials refused · 4 state in
 /// use or damaged · 5 stopped by a guard · 1 anything else.
 pub fn main() -> ExitCode {
+    memory::give_large_buffers_back();
     let cli = Cli::parse();
     let screen = Screen::new();
     let result = protect_process()
@@ -58,8 +61,8 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli, screen: Screen) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        // They compress and resolve names. The system's allocator keeps a heap
-        // for each thread that ever held a large buffer, so: few, and kept.
+        // They compress and resolve names; more than these would only queue for
+        // the same few cores, with a buffer of megabytes each.
         .max_blocking_threads(4)
         .build()
         .map_err(|error| Failed::new(Exit::Other, "start the runtime").because(error))?;

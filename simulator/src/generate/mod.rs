@@ -5,6 +5,7 @@
 //! is a copy and two patches, and nothing need be remembered of what was served but its number.
 
 mod clock;
+mod items;
 mod json;
 mod people;
 mod shapes;
@@ -25,7 +26,7 @@ pub(crate) use self::{
     json::Field,
     people::{Cast, Seen},
     shapes::Shape,
-    uuid::{LENGTH as UUID_LENGTH, upper as upper_uuid},
+    uuid::{LENGTH as UUID_LENGTH, lower as lower_uuid, upper as upper_uuid},
 };
 use crate::{
     Config, Stream,
@@ -85,7 +86,7 @@ impl Event<'_> {
 impl World {
     /// Makes the world of a configuration that starts at `start`, nanoseconds since the epoch.
     pub(crate) fn new(config: &Config, start: i64) -> World {
-        let cast = Cast::new(config.seed, config.users as usize);
+        let cast = Cast::new(config);
         let streams =
             Stream::ALL.map(|stream| Pool::new(config, backlog(config, stream), stream, start, &cast));
         World { cast, uuids: Uuids::new(config.seed), start, streams }

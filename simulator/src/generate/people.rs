@@ -1,12 +1,16 @@
-//! The users that events are about: names and addresses that change while the uuid stays.
+//! The users and vaults that events are about; the users with names and addresses that change while the uuid stays.
 
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
+    items::Items,
     json::{Field, Object},
     uuid, words,
 };
-use crate::mix::{Dice, mix};
+use crate::{
+    Config,
+    mix::{Dice, mix},
+};
 
 /// Quarters of the history; a user's name may be another one in each.
 pub(crate) const ERAS: usize = 4;
@@ -17,15 +21,14 @@ pub(crate) const ODD: usize = 5;
 /// Letters of the longest name: over the 4,096 that a property keeps.
 const LONG: usize = 5000;
 
-/// Vaults of the account.
-const VAULTS: u64 = 60;
-
 /// Who and what events are about.
 #[derive(Debug)]
 pub(crate) struct Cast {
     pub(crate) people: Vec<User>,
     /// The ids of the vaults.
     pub(crate) vaults: Vec<String>,
+    /// What the vaults hold.
+    pub(crate) items: Items,
     users_by_uuid: Numbers,
     vaults_by_id: Numbers,
 }
@@ -33,16 +36,19 @@ pub(crate) struct Cast {
 type Numbers = HashMap<Box<str>, u32, foldhash::fast::FixedState>;
 
 impl Cast {
-    /// Makes `users` users and some vaults.
-    pub(crate) fn new(seed: u64, users: usize) -> Cast {
-        let people = people(seed, users);
-        let vaults: Vec<String> = (0..VAULTS).map(|at| uuid::lower(mix(seed) ^ at)).collect();
+    /// Makes the users and vaults of a configuration.
+    pub(crate) fn new(config: &Config) -> Cast {
+        let seed = config.seed;
+        let people = people(seed, config.users as usize);
+        let vaults: Vec<String> =
+            (0..u64::from(config.vaults)).map(|at| uuid::lower(mix(seed) ^ at)).collect();
         let numbers = |list: Vec<&String>| {
             list.iter().enumerate().map(|(at, id)| (id.as_str().into(), at as u32)).collect()
         };
         Cast {
             users_by_uuid: numbers(people.iter().map(|user| &user.uuid).collect()),
             vaults_by_id: numbers(vaults.iter().collect()),
+            items: Items::new(seed, config.vaults, config.items_per_vault),
             people,
             vaults,
         }

@@ -141,8 +141,9 @@ fn signin(dice: &mut Dice, frame: &Frame<'_>) -> Signin {
 fn usage(dice: &mut Dice, frame: &Frame<'_>) -> Usage {
     let action = if dice.chance(60) { "fill" } else { dice.pick(&words::USAGE_ACTIONS) };
     let user = frame.user(dice);
-    let item = uuid::lower(dice.below(2000) as u64 + 50_000);
-    let vault = dice.pick(&frame.cast.vaults).clone();
+    let number = frame.cast.items.pick(dice);
+    let item = frame.cast.items.id(number);
+    let vault = frame.cast.vaults[frame.cast.items.vault_of(number)].clone();
     Usage {
         action: frame.text(dice, action),
         item_uuid: frame.text(dice, item),

@@ -15,43 +15,62 @@ const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 /// The high byte that marks an index whose uuid is the same in all three streams.
 const SHARED: u64 = 3;
 
-/// Makes the uuid of every event, one to one, and finds the event again.
-///
-/// One index in 1,024 has the same uuid in all three streams: the documentation reuses one, so only
-/// (stream, uuid) tells events apart.
+/// Makes ids of numbers, one to one, and finds the number again.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Uuids {
+pub(crate) struct Numbered {
     key: u64,
 }
 
-impl Uuids {
-    pub(crate) fn new(seed: u64) -> Uuids {
-        Uuids { key: mix(seed ^ 0x7575_6964) }
-    }
-
-    fn is_shared(self, index: u64) -> bool {
-        mix(self.key ^ index) & 1023 == 7
+impl Numbered {
+    pub(crate) fn new(seed: u64) -> Numbered {
+        Numbered { key: mix(seed) }
     }
 
     fn check(self, low: u64) -> u64 {
         mix(low.wrapping_add(self.key))
     }
 
+    /// Returns the id of a number, in upper case.
+    pub(crate) fn of(self, number: u64) -> [u8; LENGTH] {
+        let low = mix(number ^ self.key);
+        encode(u128::from(self.check(low)) << 64 | u128::from(low))
+    }
+
+    /// Returns the number that this upper-case id was made of, or `None` when it was made of none.
+    pub(crate) fn number_of(self, id: &[u8]) -> Option<u64> {
+        let number = decode(id)?;
+        let low = number as u64;
+        ((number >> 64) as u64 == self.check(low)).then(|| unmix(low) ^ self.key)
+    }
+}
+
+/// Makes the uuid of every event, one to one, and finds the event again.
+///
+/// One index in 1,024 has the same uuid in all three streams: the documentation reuses one, so only
+/// (stream, uuid) tells events apart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Uuids {
+    ids: Numbered,
+}
+
+impl Uuids {
+    pub(crate) fn new(seed: u64) -> Uuids {
+        Uuids { ids: Numbered::new(seed ^ 0x7575_6964) }
+    }
+
+    fn is_shared(self, index: u64) -> bool {
+        mix(self.ids.key ^ index) & 1023 == 7
+    }
+
     /// Returns the uuid of an event. Different for any two events of one stream.
     pub(crate) fn of(self, stream: Stream, index: u64) -> [u8; LENGTH] {
         let tag = if self.is_shared(index) { SHARED } else { stream.index() as u64 };
-        let low = mix((tag << 56 | index) ^ self.key);
-        encode(u128::from(self.check(low)) << 64 | u128::from(low))
+        self.ids.of(tag << 56 | index)
     }
 
     /// Returns the index of the event with this uuid, or `None` when it was made for none.
     pub(crate) fn index_of(self, stream: Stream, uuid: &str) -> Option<u64> {
-        let number = decode(uuid.as_bytes())?;
-        let low = number as u64;
-        if (number >> 64) as u64 != self.check(low) {
-            return None;
-        }
-        let plain = unmix(low) ^ self.key;
+        let plain = self.ids.number_of(uuid.as_bytes())?;
         let (tag, index) = (plain >> 56, plain & ((1 << 56) - 1));
         let expected = if self.is_shared(index) { SHARED } else { stream.index() as u64 };
         (tag == expected).then_some(index)

@@ -1,5 +1,6 @@
 //! Everything behind the listener: which call a request is, and the simulator's own calls.
 
+mod connect_calls;
 mod events_calls;
 mod job_calls;
 
@@ -21,6 +22,7 @@ use crate::{
     answer::{Answer, Dropped, Sent},
     bits::Bits,
     body::{self, Unreadable},
+    connect::Connect,
     events_api::Ledger,
     faults::Plan,
     generate::World,
@@ -53,6 +55,7 @@ pub(crate) struct Host {
     pub(crate) keys: Arc<Keys>,
     pub(crate) plan: Plan,
     pub(crate) jupiterone: JupiterOne,
+    connect: Connect,
     config: Config,
     started: Instant,
     windows: Mutex<Windows>,
@@ -68,6 +71,7 @@ impl Host {
         let keys = Arc::new(Keys::new(Arc::clone(&world)));
         Host {
             jupiterone: JupiterOne::new(&config, Arc::clone(&keys), &names.integration_instance_id),
+            connect: Connect::new(config.seed, Arc::clone(&world)),
             plan: Plan::new(config.seed, config.faults.clone()),
             windows: Mutex::new(Windows::new(config.limits)),
             ledgers: Mutex::default(),
@@ -110,6 +114,7 @@ impl Host {
                 self.events_call(route::page_endpoint(stream), Some(stream), &head.headers, body).await
             }
             Route::Job(endpoint, id) => self.job_call(endpoint, &id, &head.headers, body).await,
+            Route::Connect(call) => self.connect_call(&call, head.uri.query(), &head.headers).await,
             Route::Report => Ok(Answer::value(200, &self.report(None)).whole()),
             Route::Expected => {
                 let records = self.expected();

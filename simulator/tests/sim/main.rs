@@ -13,6 +13,8 @@ mod rules;
 
 mod scopes;
 
+mod connect;
+
 mod judgement;
 
 mod faults;
