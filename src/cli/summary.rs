@@ -26,6 +26,7 @@ pub(crate) struct Summary {
     bytes_out: u64,
     quarantined: u64,
     raw_data_dropped: u64,
+    not_stored: u64,
     users_without_uuid: u64,
     unknown_values: u64,
     unreadable_times: u64,
@@ -82,6 +83,7 @@ impl Summary {
             bytes_out: meter.bytes_out.get(),
             quarantined: meter.quarantined.get(),
             raw_data_dropped: meter.raw_data_dropped.get(),
+            not_stored: meter.not_stored.get(),
             users_without_uuid: meter.users_without_uuid.get(),
             unknown_values: meter.unknown_values.get(),
             unreadable_times: meter.unreadable_times.get(),
@@ -139,6 +141,7 @@ impl fmt::Display for Summary {
         for (count, what) in [
             (self.quarantined, "events or records set aside in quarantine"),
             (self.raw_data_dropped, "records sent without their raw data, to fit a request"),
+            (self.not_stored, "records that JupiterOne took and could not store; its job says why"),
             (self.users_without_uuid, "user objects without uuid: no entity"),
             (self.unknown_values, "values that 1Password's documentation does not list, kept as they are"),
             (self.unreadable_times, "times that cannot be read: no createdOn"),
