@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Advance, Cursor, Entry, Epoch, Fingerprint, Quarantined, UnixMs};
+use crate::{Advance, Entry, Epoch, Fingerprint, Quarantined, UnixMs};
 
 /// Everything that one ack makes true. A store writes all of it or nothing.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ pub struct Step {
     pub seen: Vec<Vec<Fingerprint>>,
     /// A rewind lies inside the step (its end may be a token again).
     pub rewound: bool,
-    /// The last page of the step said that nothing more was waiting.
+    /// A page of the step, behind any rewind in it, said that nothing more was waiting.
     pub caught_up: bool,
 }
 
@@ -46,11 +46,6 @@ impl Step {
     /// How many events the step holds, duplicates left out.
     pub fn events(&self) -> u64 {
         self.seen.iter().map(|page| page.len() as u64).sum()
-    }
-
-    /// Whether the step ends in a rewind that is still to be read.
-    pub fn ends_in_rewind(&self) -> bool {
-        matches!(self.advance.to(), Cursor::Since(_))
     }
 }
 
