@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use backoff::{ExponentialBackoffBuilder, backoff::Backoff};
-use opgraph_state::{Claim, Cursor, Epoch, Refused, Store, StoreError, UnixMs, UploadNote};
+use opgraph_state::{Claim, Cursor, Epoch, Refused, Store, StoreError, UnixMs, UploadNote, die_at};
 use secrecy::SecretString;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -240,6 +240,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         let Shared { store, clock, .. } = self.shared;
         let name = &self.tenant.name;
         let wanted = self.tenant.streams.clone().unwrap_or_else(|| Stream::ALL.to_vec());
+        die_at!("run.start");
         let access = self.outside.access().await?;
 
         let now = clock.now();
@@ -247,9 +248,11 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         let starts: Vec<_> =
             wanted.iter().map(|stream| (stream.name().to_owned(), Cursor::Since(first))).collect();
         let claim = store.claim(name, &starts, now).await?;
+        die_at!("claim.after");
         let epoch = claim.epoch;
         info!(epoch = epoch.0, "run started");
         store.renew(name, epoch, now.plus(LEASE)).await?;
+        die_at!("renew.after");
         let budget = budget.get_or_insert_with(|| {
             let idle = claim.active_until.map(|until| now.since(until));
             Arc::new(Budget::new(self.tenant.rate, idle))
@@ -260,10 +263,12 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
             result = self.drained_in_time(pipeline) => result,
             error = stay_alive(store, name, epoch, clock) => Err(error.into()),
         };
+        die_at!("release.before");
         // A fenced run may not release what is no longer its own.
         if let Err(error) = store.release(name, epoch, clock.now()).await {
             warn!(error = %error, "could not release the tenant");
         }
+        die_at!("run.end");
         result
     }
 
@@ -297,6 +302,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
             introspection = api.introspect() => introspection?,
             () = closing.cancelled() => return Ok(Drained::default()),
         };
+        die_at!("introspect.after");
         let account = introspection.account_uuid.clone();
         let (mut streams, mut drained) = (Vec::new(), Drained::default());
         for stream in wanted {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use opgraph_state::{Epoch, Store};
+use opgraph_state::{Epoch, Store, die_at};
 use tokio::sync::mpsc::Receiver;
 use tracing::{debug, warn};
 
@@ -27,11 +27,14 @@ pub(super) async fn run<T: Store>(
             if entries > ceiling {
                 return Err(Stopped::Quarantine { entries, ceiling });
             }
+            die_at!("quarantine.before");
         }
         let at = clock.now();
         let commit = ack.into_commit(&tenant, epoch, at);
         let steps: Vec<_> = commit.steps.iter().map(|step| (step.stream.clone(), step.events())).collect();
+        die_at!("commit.before");
         store.commit(commit).await?;
+        die_at!("commit.after");
 
         meter.uploads.add(1);
         meter.commits.add(1);

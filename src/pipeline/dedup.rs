@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use hashbrown::HashTable;
-use opgraph_state::{Checkpoint, Fingerprint, Store, StoreError};
+use opgraph_state::{Checkpoint, Fingerprint, Store, StoreError, die_at};
 use tokio::sync::mpsc::{Receiver, Sender};
 
 use super::Stopped;
@@ -27,9 +27,11 @@ pub(super) async fn run<T: Store>(
     out: Sender<Page<Events>>,
 ) -> Result<(), Stopped> {
     while let Some(mut page) = pages.recv().await {
+        die_at!("dedup.before");
         let stream = page.stream();
         if page.is_rewind() {
             memory.recall(&store, &tenant, stream).await?;
+            die_at!("rewind.recalled");
         }
         let seen = memory.of(stream);
         let before = page.items.len();
@@ -46,6 +48,7 @@ pub(super) async fn run<T: Store>(
         if page.is_caught_up() {
             seen.horizon = None;
         }
+        die_at!("dedup.after");
         if out.send(page).await.is_err() {
             break;
         }

@@ -3,6 +3,7 @@
 use std::{pin::pin, sync::Arc};
 
 use futures::{Stream as Pages, StreamExt};
+use opgraph_state::die_at;
 use tokio::sync::{Semaphore, mpsc::Sender};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -40,6 +41,7 @@ pub(super) async fn run(
         // Waits while the stages below are full. This is the backpressure: no
         // request is made until the last page has been taken.
         let Ok(share) = allowance.clone().acquire_many_owned(weight).await else { break };
+        die_at!("fetch.after");
         if out.send(page.with_allowance(share)).await.is_err() {
             break;
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use opgraph_state::die_at;
 use tokio::sync::mpsc::{Receiver, Sender};
 
 use super::Stopped;
@@ -26,6 +27,7 @@ pub(super) async fn run(
             records
         });
         meter.mapped(&page.items);
+        die_at!("map.after");
         if out.send(page).await.is_err() {
             break;
         }

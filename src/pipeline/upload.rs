@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use opgraph_state::die_at;
 use tokio::{
     sync::{
         Semaphore,
@@ -50,12 +51,14 @@ async fn fill<K: Sink>(
     while let Some(first) = pages.recv().await {
         let Ok(slot) = slots.clone().acquire_owned().await else { break };
         let mut upload = sink.open();
+        die_at!("upload.open");
         let mut covered = Coverage::default();
         let deadline = Instant::now() + limits.age;
         let mut next = Some(first);
         while let Some(page) = next.take() {
             covered.add(&page)?;
             upload.write(Arc::new(page)).await?;
+            die_at!("upload.written");
             let full = covered.events() >= limits.events
                 || covered.bytes() >= limits.bytes
                 || covered.shared_bytes() >= MOST_SHARED_BYTES;
@@ -64,7 +67,9 @@ async fn fill<K: Sink>(
             }
         }
         let finish = async move {
+            die_at!("upload.finish");
             let ack = upload.finish(covered).await;
+            die_at!("ack.made");
             drop(slot);
             ack
         };
@@ -80,9 +85,11 @@ async fn fill<K: Sink>(
 async fn pass_on(mut uploads: Receiver<Finishing>, out: Sender<Ack>) -> Result<(), Stopped> {
     while let Some(upload) = uploads.recv().await {
         let ack = upload.await.map_err(Stopped::Panic)??;
+        die_at!("ack.before");
         if out.send(ack).await.is_err() {
             break;
         }
+        die_at!("ack.after");
     }
     Ok(())
 }

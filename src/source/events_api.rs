@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use opgraph_state::{Cursor, SourceInfo, UnixMs};
+use opgraph_state::{Cursor, SourceInfo, UnixMs, die_at};
 use reqwest::Method;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -175,7 +175,9 @@ impl Source for EventsApi {
         let malformed = AtomicU32::new(0);
         let read = self
             .until_done(|| async {
+                die_at!("fetch.before");
                 let answer = self.client.send(&request).await?;
+                die_at!("fetch.answered");
                 decode(stream, &request, answer, &malformed)
             })
             .await;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::stream;
-use opgraph_state::{Advance, Checkpoint, Cursor, Quarantined, UnixMs};
+use opgraph_state::{Advance, Checkpoint, Cursor, Quarantined, UnixMs, die_at};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -90,6 +90,7 @@ impl<S: Source> Reader<S> {
             }
             match self.reading.source.page(self.reading.stream, &self.at).await {
                 Ok(read) => {
+                    die_at!("fetch.decoded");
                     if matches!(self.at, Cursor::Token(_)) {
                         self.rewinds = 0;
                     }
@@ -107,6 +108,9 @@ impl<S: Source> Reader<S> {
     fn page(&mut self, read: Read) -> Option<Page<Events>> {
         let Reading { source, stream, clock, meter, .. } = &self.reading;
         let Read { events, rejected, next, has_more } = read;
+        if !rejected.is_empty() {
+            die_at!("quarantine.found");
+        }
         let now = clock.now();
         let counted = meter.stream(*stream);
         let still = next == self.at;
@@ -162,6 +166,7 @@ impl<S: Source> Reader<S> {
         let to = Cursor::Since(to);
         let from = std::mem::replace(&mut self.at, to.clone());
         let place = Place::new(*stream, Advance::new(from, to), source.info()).with_rewind();
+        die_at!("rewind.made");
         Ok(Page::new(Events::none(*stream), place, None))
     }
 }

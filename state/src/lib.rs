@@ -5,6 +5,9 @@
 //! in sled on one machine ([`SledStore`]), in memory for tests ([`MemoryStore`]).
 //! README.md describes the format on disk.
 
+#[doc(hidden)]
+pub mod failpoint;
+
 mod time;
 
 mod cursor;

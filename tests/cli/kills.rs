@@ -10,7 +10,7 @@ use crate::support::program::{Place, ended};
 const KILLS: u64 = 10;
 
 /// Whether an open job, in the report's words, was sent no record.
-async fn is_empty(simulator: &Simulator, open: &str) -> bool {
+pub(super) async fn is_empty(simulator: &Simulator, open: &str) -> bool {
     let id = open.split(' ').next().unwrap();
     let url = format!("{}/persister/synchronization/jobs/{id}", simulator.jupiterone_url());
     let request = Request {

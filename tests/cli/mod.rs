@@ -4,4 +4,6 @@ mod failures;
 
 mod journeys;
 
+mod killed;
+
 mod kills;

@@ -10,7 +10,7 @@ fn root() -> &'static Path {
 }
 
 /// Every Rust file of the workspace, with its text.
-fn sources() -> Vec<(PathBuf, String)> {
+pub(crate) fn sources() -> Vec<(PathBuf, String)> {
     fn walk(dir: &Path, found: &mut Vec<(PathBuf, String)>) {
         let Ok(entries) = fs::read_dir(dir) else { return };
         for entry in entries.map(Result::unwrap) {

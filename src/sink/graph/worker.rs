@@ -5,6 +5,7 @@
 
 use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, sync::Arc};
 
+use opgraph_state::die_at;
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
@@ -118,6 +119,7 @@ impl Worker<'_> {
         if first {
             self.begin()?;
         }
+        die_at!("graph.insert");
         for record in page.items.of(Sharing::Event) {
             self.tables.put(&record)?;
         }
@@ -135,7 +137,9 @@ impl Worker<'_> {
         for entry in coverage.shared() {
             self.tables.put_shared(entry)?;
         }
+        die_at!("graph.before_commit");
         self.connection.execute_batch("COMMIT")?;
+        die_at!("graph.after_commit");
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use opgraph_state::{Quarantined, Store};
+use opgraph_state::{Quarantined, Store, die_at};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use super::{
@@ -168,7 +168,9 @@ impl<S: Store> Feed<S> {
     /// aborts it, and it never reaches the graph.
     async fn open_in(&mut self, turn: Option<Turn>) -> Result<(), SinkError> {
         let Link { api, home, slots, .. } = &*self.link;
+        die_at!("job.before");
         let job = Job::start(Arc::clone(api), home.clock.clone(), Arc::clone(slots), &self.target).await?;
+        die_at!("job.started");
         let note = Note::Job {
             id: job.id().to_owned(),
             scope: self.target.scope_name().map(str::to_owned),
@@ -177,6 +179,7 @@ impl<S: Store> Feed<S> {
             told: false,
         };
         home.note(&note).await?;
+        die_at!("job.noted");
         self.open = Some(Open { job, note, turn });
         Ok(())
     }
@@ -217,6 +220,7 @@ impl<S: Store> Feed<S> {
         if let Some(turn) = turn {
             turn.over();
         }
+        die_at!("job.over");
         sent.settled.push(note.named().name);
         Ok(sent)
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use opgraph_state::Quarantined;
+use opgraph_state::{Quarantined, die_at};
 use tokio::{
     sync::Semaphore,
     task::JoinSet,
@@ -14,7 +14,7 @@ use super::{
     api::{Api, GIVE_UP_AFTER, Target},
     failed,
     over::{closed, gone, wait_until_over},
-    pack::{Packed, Smaller},
+    pack::{Kind, Packed, Smaller},
     report::{State, Tally},
     verdict::{Doubt, Refusal, doubt, pause, refusal},
 };
@@ -249,7 +249,9 @@ impl Job {
         if counted != self.taken {
             return Err(self.abandon("before it was finalized", counted).await);
         }
+        die_at!("finalize.before");
         self.finalize(ending).await?;
+        die_at!("finalize.after");
         wait_until_over(&self.api, &self.id, ending.may_delete()).await
     }
 
@@ -325,7 +327,16 @@ async fn upload(api: &Api, job: &str, packed: &Packed) -> Result<(), Failure> {
     } else {
         Body::plain(json)
     };
-    api.upload(job, packed.kind, body, &packed.correlation).await
+    match packed.kind {
+        Kind::Entities => die_at!("entities.before"),
+        Kind::Relationships => die_at!("relationships.before"),
+    }
+    let taken = api.upload(job, packed.kind, body, &packed.correlation).await;
+    match packed.kind {
+        Kind::Entities => die_at!("entities.after"),
+        Kind::Relationships => die_at!("relationships.after"),
+    }
+    taken
 }
 
 /// A job that could not be started; with an instance that does not exist the

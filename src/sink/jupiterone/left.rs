@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
-use opgraph_state::{Store, UploadNote};
+use opgraph_state::{Store, UploadNote, die_at};
 use tracing::info;
 
 use super::{
@@ -113,8 +113,10 @@ async fn end<S: Store>(api: &Api, home: &Home<S>, note: &Note) -> Result<Tally, 
         Err(failure) if refusal(&failure) == Refusal::Closed => return Ok(Tally::ANY),
         Err(failure) => return Err(failed(failure)),
     };
+    die_at!("left.found");
     if report.state == State::AwaitingUploads {
         let Err(failure) = api.abort(id, "left open by a run that ended").await else {
+            die_at!("left.aborted");
             info!(job = id, "sync job left open by an earlier run, aborted");
             return Ok(Tally::default());
         };

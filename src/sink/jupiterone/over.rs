@@ -1,5 +1,6 @@
 //! Waiting for a job to be over, and the delete guard that looks at what it did.
 
+use opgraph_state::die_at;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
@@ -24,6 +25,7 @@ pub(super) async fn wait_until_over(api: &Api, id: &str, may_delete: Tally) -> R
     let mut round = 0;
     loop {
         let report = api.status(id).await.map_err(gone)?;
+        die_at!("poll.after");
         let fails = |remedy: Remedy, cause: String| SinkError {
             doing: format!("complete sync job {id}"),
             remedy,
@@ -31,6 +33,7 @@ pub(super) async fn wait_until_over(api: &Api, id: &str, may_delete: Tally) -> R
         };
         match standing(&report, may_delete) {
             Standing::Done => {
+                die_at!("poll.finished");
                 let Tally { entities, relationships } = report.not_stored();
                 if entities + relationships > 0 {
                     api.meter.not_stored.add(entities + relationships);

@@ -14,7 +14,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures::future::{try_join, try_join_all};
-use opgraph_state::{Cursor, Fingerprint, Store, UploadNote};
+use opgraph_state::{Cursor, Fingerprint, Store, UploadNote, die_at};
 
 use super::{
     Home, JupiterOneSettings, Link, Plan,
@@ -104,6 +104,7 @@ impl<S: Store> ScopeUpload<S> {
             let mut feed = Feed::new(&self.link, Target::scope(scope), Some(stream.name()), ending);
             feed.open().await?;
             self.sent.add(feed.finish().await?);
+            die_at!("scope.emptied");
         }
         let replaces = replaced.is_some();
         let ending = replaced.map_or_else(|| Ending::Append(every_type()), Ending::Replace);

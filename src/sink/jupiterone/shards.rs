@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
-use opgraph_state::{Entry, Store, shard_of};
+use opgraph_state::{Entry, Store, die_at, shard_of};
 
 use super::{
     Link,
@@ -83,6 +83,7 @@ pub(super) async fn send<S: Store>(
     }
     if !directory.whole {
         note_whole(&link.api.settings, &link.home).await?;
+        die_at!("directory.noted");
         directory.whole = true;
     }
     Ok(sent)

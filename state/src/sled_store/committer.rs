@@ -20,7 +20,7 @@ use super::{
     trees::{Tree, Trees},
     values::COMMITS_KEY,
 };
-use crate::{Checkpoint, Claim, Commit, Cursor, Epoch, StoreError, UnixMs, UploadNote};
+use crate::{Checkpoint, Claim, Commit, Cursor, Epoch, StoreError, UnixMs, UploadNote, die_at};
 
 /// Requests in one group at most.
 pub(super) const GROUP: usize = 256;
@@ -123,8 +123,10 @@ fn write(
     overlay.accept();
     {
         let _applying = applying.write().unwrap_or_else(PoisonError::into_inner);
+        die_at!("transaction.before");
         overlay.write().map_err(|error| Failure::new("write a commit to the state", error))?;
     }
+    die_at!("transaction.after");
     durability.make_durable(commits)
 }
 

@@ -6,6 +6,7 @@ use super::{
     failure::Failure,
     record::{Record, RecordFile},
 };
+use crate::die_at;
 
 /// Flushes, syncs and records, in that order.
 pub(super) struct Durability {
@@ -30,8 +31,11 @@ impl Durability {
     ///
     /// The first [`Failure`]. It must not be called again after one.
     pub(super) fn make_durable(&self, commits: u64) -> Result<(), Failure> {
+        die_at!("flush.before");
         self.db.flush().map_err(|error| Failure::new("flush the state", error))?;
+        die_at!("flush.after");
         self.file.sync_data().map_err(|error| Failure::new("sync the state's file to the disk", error))?;
+        die_at!("fsync.after");
         let path = self.record.path();
         let failed = |error| Failure::new(format!("write `{}`", path.display()), error);
         self.record.write(Record::new(self.format, commits)).map_err(failed)

@@ -12,6 +12,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::die_at;
+
 /// What the file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
@@ -78,8 +80,12 @@ impl RecordFile {
         let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(&serde_json::to_vec(&record)?)?;
         file.sync_all()?;
+        die_at!("record.written");
         fs::rename(&new, self.path())?;
-        File::open(&self.dir)?.sync_all()
+        die_at!("record.renamed");
+        File::open(&self.dir)?.sync_all()?;
+        die_at!("record.synced");
+        Ok(())
     }
 }
 
