@@ -7,3 +7,5 @@ mod journeys;
 mod killed;
 
 mod kills;
+
+mod leaks;
