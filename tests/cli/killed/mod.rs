@@ -193,6 +193,13 @@ async fn judge(case: &Case) -> Result<(), String> {
     let committed: u64 = checkpoints["acme"].values().map(|checkpoint| checkpoint.events).sum();
     let good = report.served() - poison;
     holds(committed == good, &|| format!("{committed} committed of {good}"));
+    // A record that is wrong at JupiterOne: what does the state make of it?
+    let wrong = report.graph.wrong.examples.iter().filter_map(|text| text.split(": ").next());
+    let wrong: Vec<String> = wrong.map(str::to_owned).collect();
+    if *sink != Sink::Graph && !wrong.is_empty() {
+        let known = store.directory("acme", wrong).await.unwrap();
+        holds(false, &|| format!("the state knows {known:?}"));
+    }
     let claim = store.claim("acme", &[], UnixMs(0)).await.unwrap();
     let notes: Vec<_> = claim.unsettled.iter().filter(|note| note.name != "jupiterone/directory").collect();
     holds(notes.is_empty(), &|| format!("unsettled: {notes:?}"));
