@@ -175,7 +175,7 @@ async fn no_token_appears_in_any_output() {
         let output = ended(run).await;
         assert!(name == "a kill" || output.stderr.contains("a test panics"), "{}", output.stderr);
         outputs.push((name.to_owned(), output));
-        assert_eq!(canaries.files(&fresh.path("state")), [PathBuf::new(); 0]);
+        assert!(canaries.files(&fresh.path("state")).is_empty());
     }
     // Credentials that are refused, and servers that say them aloud.
     let mut refused = loud(place.run_once());
@@ -208,7 +208,7 @@ async fn no_token_appears_in_any_output() {
                 output.stderr
             );
             outputs.push((format!("an echo with {status}, JupiterOne's: {jupiterone}"), output));
-            assert_eq!(canaries.files(&fresh.path("state")), [PathBuf::new(); 0]);
+            assert!(canaries.files(&fresh.path("state")).is_empty());
         }
     }
     let mut nobody = loud(place.program());

@@ -207,6 +207,7 @@ async fn judge(case: &Case) -> Result<(), String> {
 }
 
 /// Tries every case of a sink; says which ones failed, and in what way.
+/// `OPGRAPH_KILLED_AT=commit.after` leaves only the cases with that in their deaths.
 async fn killed_at_every_step(sink: Sink) {
     let only = std::env::var("OPGRAPH_KILLED_AT").unwrap_or_default();
     let cases = cases(sink).into_iter().filter(|case| case.deaths.join(" ").contains(&only));
@@ -220,8 +221,8 @@ async fn killed_at_every_step(sink: Sink) {
             failed.push(format!("{} → {fault}", deaths.join(", then ")));
         }
     }
+    assert!(tried > 0, "no case has `{only}` in it");
     assert!(failed.is_empty(), "{} of {tried} cases:\n{}", failed.len(), failed.join("\n"));
-    println!("{tried} cases");
 }
 
 #[tokio::test(flavor = "multi_thread")]
