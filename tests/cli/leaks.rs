@@ -192,7 +192,8 @@ async fn no_token_appears_in_any_output() {
         for jupiterone in [false, true] {
             let fresh = Place::of(&simulator);
             let mut run = loud(fresh.program());
-            run.args(["run", "--once", "--json", "--events-token-file"]).arg(place.path("events"));
+            run.args(["run", "--once", "--json", "--drain", "0", "--events-token-file"])
+                .arg(place.path("events"));
             run.arg("--state-dir").arg(fresh.path("state")).arg("--graph").arg(fresh.path("graph.db"));
             if jupiterone {
                 run.args(["--events-url", &simulator.events_url(), "--jupiterone-url", &url]);
