@@ -37,6 +37,11 @@ pub(super) fn check_kinds(dir: &Path) -> Result<(), StoreError> {
     for file in ["db", "conf", record::NAME] {
         check(file, false)?;
     }
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if let Some(name) = entry.file_name().to_str().filter(|name| name.starts_with("snap.")) {
+            check(name, false)?;
+        }
+    }
     check("blobs", true)
 }
 
