@@ -56,7 +56,7 @@ pub(super) fn read_through(dir: &Path) -> io::Result<u64> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name();
-        if !entry.file_type()?.is_file() || name == cursors_json::NAME || name == "lock" {
+        if name == cursors_json::NAME || name == "lock" || !fs::metadata(entry.path())?.is_file() {
             continue;
         }
         let mut file = File::open(entry.path())?;

@@ -96,7 +96,8 @@ fn heal(
     if let Err(error) = beside::exchange(&dir, &moved_to) {
         // What bears the name of the damaged one is still the new one.
         let _ = fs::remove_dir_all(&moved_to);
-        return Err(io(error));
+        let why = format!("{error}; if it is a mount point, move its files elsewhere by hand");
+        return Err(io(std::io::Error::new(error.kind(), why)));
     }
     Ok(Healed { damage, moved_to, cursors, unknown })
 }

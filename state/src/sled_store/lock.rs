@@ -28,7 +28,8 @@ impl Lock {
     pub(super) fn of(dir: &Path) -> Result<Lock, StoreError> {
         let path = dir.join("lock");
         if path.is_dir() {
-            let what = format!("{}: it is a directory where a file should be", path.display());
+            let what =
+                format!("{}: it is no file; remove it once no other opgraph is running", path.display());
             return Err(StoreError::Damaged { what });
         }
         let doing = || format!("open the state directory `{}`", dir.display());

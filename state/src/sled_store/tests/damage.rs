@@ -1,6 +1,6 @@
 //! Rows that make no sense, formats from the future, directories of others.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use super::{OpenOptions, SledStore, behind_the_back, claim, commit, ids, open};
 use crate::{
@@ -166,5 +166,42 @@ async fn a_directory_where_a_file_should_be_and_the_reverse_are_damage_that_name
             Err(other) => panic!("{other}"),
             Ok(_) => panic!("`{name}` does not matter"),
         }
+    }
+}
+
+/// sled would take it for torn off, and wipe it.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_the_disk_cannot_read_is_no_damage_and_is_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    furnished(dir.path()).await;
+    let before = fs::read(dir.path().join("db")).unwrap();
+    // Reading its first page is EIO.
+    let bad = dir.path().join("snap.FFFFFFFFFFFFFFFF");
+    std::os::unix::fs::symlink("/proc/self/mem", &bad).unwrap();
+    match SledStore::open(dir.path(), OpenOptions::default()) {
+        Err(StoreError::Io { cause, .. }) => assert!(cause.to_string().contains("os error 5"), "{cause}"),
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("opened"),
+    }
+    assert!(fs::read(dir.path().join("db")).unwrap() == before);
+    fs::remove_file(bad).unwrap();
+    drop(open(dir.path()));
+}
+
+#[tokio::test]
+async fn what_may_not_be_read_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    furnished(dir.path()).await;
+    for name in ["db", "conf", "commit.json"] {
+        let path = dir.path().join(name);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+        if fs::File::open(&path).is_ok() {
+            // Root may read everything.
+            return;
+        }
+        let opened = SledStore::open(dir.path(), OpenOptions::default()).map(drop);
+        assert!(matches!(opened, Err(StoreError::Io { .. })), "{name}: {opened:?}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     }
 }
