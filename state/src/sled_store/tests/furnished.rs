@@ -1,10 +1,10 @@
 //! A store with something in every tree, in known steps; and what is in it.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{fs, path::Path};
 
 use crate::{
     Advance, Commit, Cursor, Entry, Epoch, Fingerprint, Quarantined, SledStore, SourceInfo, Step, Store,
-    StoreError, UnixMs, UploadNote, Version, shard_of,
+    StoreError, UnixMs, UploadNote, Version,
 };
 
 const HOUR: i64 = 3_600_000;
@@ -27,12 +27,10 @@ fn cursor(number: u64) -> Cursor {
     Cursor::Token(format!("token-{number}"))
 }
 
-/// Everything in a store, by what a reader can ask for.
-pub(super) type Content = Vec<String>;
-
 /// Does one step of the story: claims, notes, commits of every kind, with
-/// `page` ids a page and one more.
-pub(super) async fn step(store: &SledStore, number: u64, page: u64) {
+/// `page` ids a page and one more, and `scattered` small records that change
+/// all over the directory.
+pub(super) async fn step_of(store: &SledStore, number: u64, page: u64, scattered: u64) {
     let tenant = TENANTS[number as usize % TENANTS.len()];
     let turn = number / TENANTS.len() as u64;
     if turn == 0 {
@@ -61,6 +59,11 @@ pub(super) async fn step(store: &SledStore, number: u64, page: u64) {
         body: format!("{what} {number}").repeat(600),
         at: UnixMs(number as i64 * HOUR),
     };
+    let mut directory = vec![entry(turn % 7, 300), entry(100 + turn, 15_000)];
+    let somewhere = |nth: u64| crate::shard_of(&format!("{number} {nth}")) as u64 * 8 + nth % 8;
+    directory.extend((0..scattered).map(|nth| entry(1000 + somewhere(nth), 200)));
+    directory.sort_by(|one, other| one.key.cmp(&other.key));
+    directory.dedup_by(|one, other| one.key == other.key);
     let commit = Commit {
         tenant: tenant.to_owned(),
         epoch: Epoch(1),
@@ -74,31 +77,32 @@ pub(super) async fn step(store: &SledStore, number: u64, page: u64) {
             rewound: false,
             caught_up: turn % 3 == 0,
         }],
-        directory: vec![entry(turn % 7, 300), entry(100 + turn, 15_000)],
+        directory,
         quarantined: if turn % 4 == 0 { vec![body("no uuid")] } else { Vec::new() },
         settled: if turn % 5 == 1 { vec![format!("job/{}", turn - 1)] } else { Vec::new() },
     };
     store.commit(commit).await.unwrap();
 }
 
-/// Everything that can be read of every tenant. It claims nothing and changes nothing.
-pub(super) async fn content(store: &SledStore) -> Result<Content, StoreError> {
-    let mut content = vec![format!("{:?}", store.checkpoints().await?)];
+/// The same with few and large changes.
+pub(super) async fn step(store: &SledStore, number: u64, page: u64) {
+    step_of(store, number, page, 0).await;
+}
+
+/// The fingerprint of everything that can be read of every tenant. It claims
+/// nothing and changes nothing.
+pub(super) async fn content(store: &SledStore) -> Result<Fingerprint, StoreError> {
+    let mut content = format!("{:?}", store.checkpoints().await?);
     for tenant in TENANTS {
         for stream in STREAMS {
-            content.push(format!("{tenant:?} {stream} {:?}", store.seen(tenant, stream, None).await?));
+            content += &format!("{:?}", store.seen(tenant, stream, None).await?);
         }
-        let mut shards = BTreeMap::new();
-        for key in (0..7).chain(100..140) {
-            shards.insert(shard_of(&format!("user:{key}")), ());
+        for shard in 0..=u8::MAX {
+            content += &format!("{:?}", store.directory_shard(tenant, shard).await?);
         }
-        for shard in shards.into_keys() {
-            content.push(format!("{tenant:?} {shard} {:?}", store.directory_shard(tenant, shard).await?));
-        }
-        content.push(format!("{tenant:?} {:?}", store.quarantined(tenant, 1000).await?));
-        content.push(format!("{tenant:?} {}", store.quarantine_len(tenant).await?));
-        let nobody = store.renew(tenant, Epoch(u64::MAX), UnixMs(0)).await;
-        content.push(format!("{tenant:?} {nobody:?}"));
+        content += &format!("{:?}", store.quarantined(tenant, 1000).await?);
+        content += &format!("{:?}", store.quarantine_len(tenant).await?);
+        content += &format!("{:?}", store.renew(tenant, Epoch(u64::MAX), UnixMs(0)).await);
     }
-    Ok(content)
+    Ok(Fingerprint::of(&content))
 }

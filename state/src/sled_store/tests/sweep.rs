@@ -10,10 +10,10 @@ use std::{
 };
 
 use super::{
-    furnished::{Content, content, copy, step},
+    furnished::{content, copy, step_of},
     open,
 };
-use crate::{OpenOptions, SledStore, StoreError};
+use crate::{Fingerprint, OpenOptions, SledStore, StoreError};
 
 /// Steps of the story before the copy that is damaged; each but the claims is a commit.
 const STEPS: u64 = 60;
@@ -24,6 +24,9 @@ const REOPENED: u64 = 24;
 
 /// How long one case may take before it counts as one that hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How sled cuts its file.
+const SEGMENT: u64 = 512 * 1024;
 
 /// What became of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,7 +43,7 @@ struct Story {
     dir: PathBuf,
     older: PathBuf,
     /// The number of the commit by what the store held after it.
-    prefixes: HashMap<Content, u64>,
+    prefixes: HashMap<Fingerprint, u64>,
     last: u64,
 }
 
@@ -48,14 +51,14 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().build().unwrap()
 }
 
-fn story(place: &Path) -> Story {
+fn story(place: &Path, page: u64, scattered: u64) -> Story {
     let (dir, older) = (place.join("whole"), place.join("older"));
     let mut prefixes = HashMap::new();
     runtime().block_on(async {
         let mut store = open(&dir);
         prefixes.insert(content(&store).await.unwrap(), 0);
         for number in 0..STEPS {
-            step(&store, number, 1000).await;
+            step_of(&store, number, page, scattered).await;
             prefixes.insert(content(&store).await.unwrap(), number + 1);
             if number == REOPENED {
                 drop(store);
@@ -146,7 +149,6 @@ fn change(dir: &Path, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
 
 /// Where a bit is flipped: the ends of the file, every segment's header, and everywhere.
 fn places(bytes: u64, end: u64, count: u64) -> Vec<(u64, u8)> {
-    const SEGMENT: u64 = 512 * 1024;
     let mut roll = dice(7);
     let mut places: Vec<_> = (0..20).chain(end - 12..end).chain([end, bytes - 1]).collect();
     places.extend(
@@ -167,7 +169,7 @@ fn flips() -> u64 {
 #[test]
 fn no_damage_to_the_database_is_served_as_truth() {
     let place = tempfile::tempdir().unwrap();
-    let story = Arc::new(story(place.path()));
+    let story = Arc::new(story(place.path(), 1000, 0));
     let whole = fs::read(story.dir.join("db")).unwrap();
     let bytes = whole.len() as u64;
     // Behind the last byte that says something there are only zeros.
@@ -196,10 +198,29 @@ fn no_damage_to_the_database_is_served_as_truth() {
     assert_eq!(whole + back + damaged, outcomes.values().sum::<u32>(), "{outcomes:?}");
 }
 
+/// Small changes all over many pages: sled writes each as a piece of its own,
+/// and goes on behind a stretch of its log that is bent.
+#[test]
+fn rows_that_are_lost_from_the_middle_are_missed() {
+    let place = tempfile::tempdir().unwrap();
+    let story = Arc::new(story(place.path(), 10, 150));
+    let end = fs::read(story.dir.join("db")).unwrap().iter().rposition(|byte| *byte != 0).unwrap() as u64;
+    let mut roll = dice(9);
+    // Behind a bent place the rest of its segment is lost. Near the end that is little enough to be missed.
+    let near_ends =
+        (1..=end / SEGMENT).flat_map(|segment| (1..9).map(move |back| segment * SEGMENT - 300 * back));
+    let cases: Vec<_> = near_ends.map(|at| (at - roll(300), roll(8) as u8)).collect();
+    let mut outcomes = Outcomes::new();
+    let flip = |dir: &Path, (at, bit): &(u64, u8)| change(dir, "db", |db| db[*at as usize] ^= 1 << bit);
+    sweep(&story, place.path(), "a bit", cases, flip, &mut outcomes);
+    println!("{end} used: {outcomes:?}");
+    assert!(outcomes.contains_key(&("a bit", Outcome::Damaged)), "{outcomes:?}");
+}
+
 #[test]
 fn no_damage_to_the_files_around_it_is_served_as_truth_and_none_is_deleted() {
     let place = tempfile::tempdir().unwrap();
-    let story = Arc::new(story(place.path()));
+    let story = Arc::new(story(place.path(), 1000, 0));
     let mut outcomes = Outcomes::new();
     let files: Vec<String> = fs::read_dir(&story.dir)
         .unwrap()
