@@ -58,7 +58,8 @@ pub enum Start {
 }
 
 impl Start {
-    fn from(self, now: UnixMs) -> UnixMs {
+    /// The instant that this means.
+    pub(crate) fn from(self, now: UnixMs) -> UnixMs {
         match self {
             Start::Ago(ago) => now.minus(ago),
             Start::At(at) => at,
@@ -158,10 +159,13 @@ pub fn store_remedy(error: &StoreError) -> Remedy {
         }
         // A page went missing between two others: start again from the checkpoint.
         StoreError::Refused(Refused::NotChained { .. }) => return Remedy::RETRY,
+        StoreError::Refused(Refused::HasCheckpoints { .. }) => {
+            "say `--force` to replace them: the next run reads again from the imported ones"
+        }
         StoreError::InUse { .. } => "stop the other opgraph, or give this one a `state_dir` of its own",
         StoreError::TooNew { .. } => "run the newer opgraph that wrote it",
         StoreError::Damaged { .. } => {
-            "move the state directory aside and start again: events are read once more, and their keys make that harmless"
+            "start `opgraph run`: it moves a damaged state directory aside and reads again with overlap; `opgraph state verify` says what is damaged"
         }
         StoreError::Io { .. } => "check the disk (space, permissions, health), then start again",
     };

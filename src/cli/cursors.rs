@@ -90,6 +90,7 @@ fn agreed(question: &str) -> Result<bool, Failed> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-fn time(at: UnixMs) -> String {
+/// A time as people and files write it.
+pub(super) fn time(at: UnixMs) -> String {
     jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.to_string(), |at| at.to_string())
 }

@@ -14,6 +14,16 @@ mod status;
 
 mod cursors;
 
+mod export;
+
+mod import;
+
+mod verify;
+
+mod compact;
+
+mod heal;
+
 mod failed;
 
 mod logs;
@@ -31,7 +41,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use self::{
-    args::{Cli, Command, Cursors},
+    args::{Cli, Command, Cursors, State},
     failed::{Exit, Failed},
     logs::Screen,
 };
@@ -76,6 +86,10 @@ fn dispatch(cli: Cli, screen: Screen) -> Result<(), Failed> {
             Command::Status(status) => status::run(status).await,
             Command::Cursors(Cursors::Show(show)) => cursors::show(show).await,
             Command::Cursors(Cursors::Rewind(rewind)) => cursors::rewind(rewind).await,
+            Command::Cursors(Cursors::Export(export)) => export::run(export).await,
+            Command::Cursors(Cursors::Import(import)) => import::run(import).await,
+            Command::State(State::Verify(verify)) => verify::run(verify).await,
+            Command::State(State::Compact(compact)) => compact::run(compact, screen, quiet).await,
         }
     });
     // A blocking call that hangs must not keep the process from ending.

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use super::{
     args::Run,
     failed::{Exit, Failed},
+    heal,
     logs::Screen,
     out, progress,
     summary::Summary,
@@ -66,7 +67,7 @@ pub(super) async fn tenants(
     screen: &Screen,
     clock: Clock,
 ) -> Result<Ended, Failed> {
-    let store = open(&config.state_dir).await?;
+    let store = heal::open(&config, &clock).await?;
     let client = Client::new(&ClientSettings::default())
         .map_err(|error| Failed::new(Exit::Other, "make an HTTP client").because(error))?;
     let closing = CancellationToken::new();
@@ -133,10 +134,15 @@ pub(super) async fn open(dir: &Path) -> Result<SledStore, Failed> {
     let dir = dir.to_owned();
     let opened = tokio::task::spawn_blocking(move || SledStore::open(&dir, OpenOptions::default()));
     let store = opened.await.map_err(|error| Failed::new(Exit::State, "open the state").because(error))??;
+    told_if_older(&store);
+    Ok(store)
+}
+
+/// Says so if the state went backwards.
+pub(super) fn told_if_older(store: &SledStore) {
     if let Some(report) = store.rolled_back() {
         warn!(report, "the state went backwards: reading again from what is left");
     }
-    Ok(store)
 }
 
 /// The first SIGTERM or SIGINT closes and drains, the second ends the process

@@ -8,6 +8,7 @@ use std::future::Future;
 
 use opgraph_state::{Cursor, SourceInfo};
 
+pub(crate) use pages::REWIND_OVERLAP;
 pub use pages::{Pace, Reading, pages};
 
 use crate::{

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::stream;
-use opgraph_state::{Advance, Checkpoint, Cursor, Quarantined, UnixMs, die_at};
+use opgraph_state::{Advance, Checkpoint, Cursor, Quarantined, UnixMs, die_at, overlap_of};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -18,7 +18,7 @@ use crate::{
 
 /// How far a rewind goes back from the newest committed event: item usage is up
 /// to a day late (Panther's and 1Password's documentation), and twice that is safe.
-const REWIND_OVERLAP: Duration = Duration::from_secs(48 * 3600);
+pub(crate) const REWIND_OVERLAP: Duration = Duration::from_secs(48 * 3600);
 
 /// Refusals in a row, with no page read from a cursor in between, after which a person has to look.
 const MOST_REWINDS: u32 = 3;
@@ -158,7 +158,7 @@ impl<S: Source> Reader<S> {
                 "1Password refuses every cursor it issues for this stream; ask its support, then restart";
             return Err(Failure { remedy: Remedy::halt(hint), ..refusal });
         }
-        let to = self.newest.map_or(*first, |newest| newest.minus(REWIND_OVERLAP).max(*first));
+        let to = self.newest.map_or(*first, |newest| overlap_of(newest, Some(*first), REWIND_OVERLAP));
         warn!(error = %refusal.cause, "cursor refused, reading again with overlap");
         info!(from = ?self.at, to = to.0, "rewind");
         meter.stream(*stream).rewinds.add(1);

@@ -1,5 +1,7 @@
 //! How far a stream has come, and which steps may move it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Cursor, SourceInfo, Step, UnixMs};
@@ -89,10 +91,49 @@ impl Checkpoint {
         })
     }
 
+    /// Returns the checkpoint to go on from where the ids seen are lost: the
+    /// last `overlap` before the newest committed event is read again.
+    ///
+    /// | cursor      | newest event | rewinding | goes on from                       |
+    /// |-------------|--------------|-----------|------------------------------------|
+    /// | since `t`   | none         | any       | since `t`                          |
+    /// | since `t`   | `n`          | any       | since the earlier of `t`, `n - overlap` |
+    /// | a token     | none         | any       | the token                          |
+    /// | a token     | `n`          | no        | since [`overlap_of`] `n`           |
+    /// | a token     | `n`          | yes       | the token                          |
+    ///
+    /// So never later than it was. A stream that is rewinding is at a place
+    /// before `n` which only its token names. `start` is where the tenant's
+    /// first read would start now, if that is known.
+    pub fn read_again(&self, start: Option<UnixMs>, overlap: Duration) -> Checkpoint {
+        let cursor = match (&self.cursor, self.newest_event) {
+            (Cursor::Since(at), Some(newest)) => Cursor::Since(newest.minus(overlap).min(*at)),
+            (Cursor::Token(_), Some(newest)) if !self.rewinding => {
+                Cursor::Since(overlap_of(newest, start, overlap))
+            }
+            (cursor, _) => cursor.clone(),
+        };
+        Checkpoint { cursor, rewinding: true, ..self.clone() }
+    }
+
+    /// Returns the checkpoint that takes the place of `stored` by an import: ids
+    /// are kept under the count of commits, so that never falls.
+    pub(crate) fn imported_over(self, stored: &Checkpoint) -> Checkpoint {
+        Checkpoint { commits: self.commits.max(stored.commits), ..self }
+    }
+
     /// Returns the checkpoint after a person put the cursor to `to`.
     pub(crate) fn rewound(&self, to: Cursor) -> Checkpoint {
         Checkpoint { cursor: to, rewinding: true, ..self.clone() }
     }
+}
+
+/// Where reading again starts: `overlap` before the newest committed event, but
+/// not before `start`, unless the newest event itself lies before that: what
+/// came after it was never read.
+pub fn overlap_of(newest: UnixMs, start: Option<UnixMs>, overlap: Duration) -> UnixMs {
+    let earliest = start.map_or(UnixMs(i64::MIN), |start| start.min(newest));
+    newest.minus(overlap).max(earliest)
 }
 
 /// Why a commit was not made. Nothing was written.
@@ -116,4 +157,36 @@ pub enum Refused {
         /// Where the refused step starts.
         from: Cursor,
     },
+    /// Cursors were to be imported for a tenant that has some.
+    #[error("tenant `{tenant}` has checkpoints already")]
+    HasCheckpoints {
+        /// The tenant.
+        tenant: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_again_starts_with_overlap_and_never_later_than_it_was() {
+        let check = |cursor: Cursor, newest: Option<i64>, rewinding, start: Option<i64>, expect: Cursor| {
+            let newest_event = newest.map(UnixMs);
+            let was = Checkpoint { newest_event, rewinding, events: 9, ..Checkpoint::starting_at(cursor) };
+            let again = was.read_again(start.map(UnixMs), Duration::from_millis(100));
+            assert_eq!(again, Checkpoint { cursor: expect, rewinding: true, ..was });
+        };
+        let (since, token) = (|at| Cursor::Since(UnixMs(at)), || Cursor::Token("t".to_owned()));
+        check(since(50), None, false, Some(80), since(50));
+        check(since(950), Some(1000), true, None, since(900));
+        check(since(50), Some(1000), true, Some(80), since(50));
+        check(token(), None, false, Some(80), token());
+        check(token(), Some(1000), true, Some(80), token());
+        check(token(), Some(1000), false, None, since(900));
+        check(token(), Some(1000), false, Some(80), since(900));
+        check(token(), Some(1000), false, Some(950), since(950));
+        // The program was off for longer than it reads back: nothing is left out.
+        check(token(), Some(1000), false, Some(5000), since(1000));
+    }
 }

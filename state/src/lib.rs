@@ -14,6 +14,8 @@ mod cursor;
 
 mod checkpoint;
 
+mod cursors;
+
 mod run;
 
 mod seen;
@@ -33,13 +35,14 @@ mod sled_store;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 
-pub use checkpoint::{Checkpoint, Epoch, Refused};
+pub use checkpoint::{Checkpoint, Epoch, Refused, overlap_of};
 pub use commit::{Commit, SourceInfo, Step};
 pub use cursor::{Advance, Cursor, NotJoined};
+pub use cursors::{BadCursors, CursorsFile};
 pub use directory::{Entry, Version, shard_of};
 pub use memory::MemoryStore;
 pub use quarantine::Quarantined;
 pub use seen::Fingerprint;
-pub use sled_store::{OpenOptions, SledStore};
+pub use sled_store::{Compacted, Findings, Healed, OpenOptions, SledStore, TreeFindings, compact, verify};
 pub use store::{Claim, Store, StoreError, UploadNote};
 pub use time::UnixMs;

@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    Checkpoint, Claim, Commit, Cursor, Entry, Epoch, Fingerprint, Quarantined, Store, StoreError, UnixMs,
-    UploadNote,
+    Checkpoint, Claim, Commit, Cursor, Entry, Epoch, Fingerprint, Quarantined, Refused, Store, StoreError,
+    UnixMs, UploadNote,
     run::Run,
     seen::{DEFAULT_HORIZON, oldest_hour_kept},
     shard_of,
@@ -21,7 +21,7 @@ pub struct MemoryStore {
     tenants: Arc<Mutex<BTreeMap<String, Tenant>>>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Tenant {
     run: Option<Run>,
     streams: BTreeMap<String, Stream>,
@@ -30,6 +30,7 @@ struct Tenant {
     uploads: BTreeMap<String, UploadNote>,
 }
 
+#[derive(Clone)]
 struct Stream {
     checkpoint: Checkpoint,
     /// By hour of arrival, the stream's commit number, and page.
@@ -46,6 +47,12 @@ impl MemoryStore {
     fn tenants(&self) -> MutexGuard<'_, BTreeMap<String, Tenant>> {
         // No code under the lock panics between two writes that belong together.
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns a store of its own with the same content: what a test goes back
+    /// to when a state is to have lost its last commits.
+    pub fn copied(&self) -> MemoryStore {
+        MemoryStore { tenants: Arc::new(Mutex::new(self.tenants().clone())) }
     }
 
     fn read<T: Default>(&self, tenant: &str, read: impl FnOnce(&Tenant) -> T) -> Result<T, StoreError> {
@@ -167,6 +174,28 @@ impl Store for MemoryStore {
             tenant.streams.entry(stream.to_owned()).or_insert_with(|| Stream::starting_at(to.clone()));
         stream.checkpoint = stream.checkpoint.rewound(to);
         Ok(stream.checkpoint.clone())
+    }
+
+    async fn import(
+        &self,
+        tenant: &str,
+        checkpoints: BTreeMap<String, Checkpoint>,
+        replace: bool,
+        at: UnixMs,
+    ) -> Result<(), StoreError> {
+        let mut tenants = self.tenants();
+        let name = tenant.to_owned();
+        if !replace && tenants.get(tenant).is_some_and(|tenant| !tenant.streams.is_empty()) {
+            return Err(Refused::HasCheckpoints { tenant: name }.into());
+        }
+        let tenant = tenants.entry(name).or_default();
+        tenant.run = Some(Run::claimed_after(tenant.run, at));
+        for (name, checkpoint) in checkpoints {
+            let stream =
+                tenant.streams.entry(name).or_insert_with(|| Stream::starting_at(checkpoint.cursor.clone()));
+            stream.checkpoint = checkpoint.imported_over(&stream.checkpoint);
+        }
+        Ok(())
     }
 
     async fn note_upload(&self, tenant: &str, epoch: Epoch, note: UploadNote) -> Result<(), StoreError> {

@@ -64,6 +64,21 @@ pub trait Store: Send + Sync + 'static {
         at: UnixMs,
     ) -> impl Future<Output = Result<Checkpoint, StoreError>> + Send;
 
+    /// Puts a tenant's streams where `checkpoints` say, as they were known
+    /// elsewhere. Raises the epoch, and counts the tenant as active until `at`:
+    /// whoever read it before may have made requests until then. Streams that
+    /// are not named and all that was seen stay; a count of commits never falls.
+    ///
+    /// Refused with [`Refused::HasCheckpoints`] if the tenant has any, unless
+    /// they are to be replaced.
+    fn import(
+        &self,
+        tenant: &str,
+        checkpoints: BTreeMap<String, Checkpoint>,
+        replace: bool,
+        at: UnixMs,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Notes an upload before its first request, so that a later run can find
     /// what a crash left open. A note of the same name is replaced.
     fn note_upload(

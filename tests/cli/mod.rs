@@ -1,5 +1,7 @@
 //! The program as a person runs it: results, exit codes, hints.
 
+mod damage;
+
 mod failures;
 
 mod journeys;

@@ -6,6 +6,8 @@ mod fake;
 
 mod faults;
 
+mod lost_state;
+
 mod plan_scope;
 
 mod runs;

@@ -10,6 +10,8 @@ pub mod commits;
 
 pub mod rewinds;
 
+pub mod imports;
+
 pub mod seen;
 
 pub mod pruning;
@@ -45,6 +47,8 @@ macro_rules! for_each_guarantee {
             rewinds::a_rewind_fences_the_run_and_keeps_everything_but_the_cursor,
             rewinds::a_rewind_of_a_stream_never_seen_creates_it,
             rewinds::a_stream_is_rewinding_until_it_has_caught_up,
+            imports::an_import_starts_a_tenant_where_another_store_was,
+            imports::an_import_over_checkpoints_is_refused_unless_it_replaces_them,
             seen::ids_come_back_newest_first,
             seen::a_limit_is_met_with_whole_pages,
             seen::a_page_of_any_length_comes_back_whole,

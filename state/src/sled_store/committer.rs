@@ -5,6 +5,7 @@
 //! answers. While one group waits for the disk the next one gathers.
 
 use std::{
+    collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, PoisonError, RwLock},
 };
@@ -12,6 +13,8 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    content::{CONTENT_KEY, Content},
+    cursors_json::CursorsJson,
     decide,
     failure::{Failure, Poison},
     fsync::Durability,
@@ -34,14 +37,53 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// A request to the committer.
 pub(super) enum Write {
-    Claim { tenant: String, first: Vec<(String, Cursor)>, at: UnixMs, reply: Reply<Claim> },
-    Commit { commit: Box<Commit>, reply: Reply<()> },
-    Renew { tenant: String, epoch: Epoch, until: UnixMs, reply: Reply<()> },
-    Rewind { tenant: String, stream: String, to: Cursor, reply: Reply<Checkpoint> },
-    NoteUpload { tenant: String, epoch: Epoch, note: UploadNote, reply: Reply<()> },
+    Claim {
+        tenant: String,
+        first: Vec<(String, Cursor)>,
+        at: UnixMs,
+        reply: Reply<Claim>,
+    },
+    Commit {
+        commit: Box<Commit>,
+        reply: Reply<()>,
+    },
+    Renew {
+        tenant: String,
+        epoch: Epoch,
+        until: UnixMs,
+        reply: Reply<()>,
+    },
+    Rewind {
+        tenant: String,
+        stream: String,
+        to: Cursor,
+        reply: Reply<Checkpoint>,
+    },
+    Import {
+        tenant: String,
+        checkpoints: BTreeMap<String, Checkpoint>,
+        replace: bool,
+        at: UnixMs,
+        reply: Reply<()>,
+    },
+    NoteUpload {
+        tenant: String,
+        epoch: Epoch,
+        note: UploadNote,
+        reply: Reply<()>,
+    },
 }
 
 impl Write {
+    /// What time it is, if the request says so.
+    fn at(&self) -> Option<UnixMs> {
+        match self {
+            Write::Claim { at, .. } | Write::Import { at, .. } => Some(*at),
+            Write::Commit { commit, .. } => Some(commit.at),
+            Write::Renew { .. } | Write::Rewind { .. } | Write::NoteUpload { .. } => None,
+        }
+    }
+
     fn bytes(&self) -> usize {
         let Write::Commit { commit, .. } = self else { return 0 };
         let seen: u64 = commit.steps.iter().map(|step| 16 * step.events()).sum();
@@ -69,6 +111,10 @@ pub(super) struct Committer {
     pub(super) pruning: Pruning,
     /// The number of the last commit.
     pub(super) commits: u64,
+    /// What all rows add up to.
+    pub(super) content: Content,
+    /// Where the streams stand, outside the database.
+    pub(super) cursors: CursorsJson,
 }
 
 impl Committer {
@@ -83,10 +129,17 @@ impl Committer {
                 group.push(next);
             }
             // sled panics on some damage. Nothing is known about the disk then.
+            let at = group.iter().filter_map(Write::at).max();
             let served = catch_unwind(AssertUnwindSafe(|| self.serve(group)));
             if served.is_err() {
                 self.poison.set(Failure::new("write the state", "the database panicked"));
             }
+            if self.poison.check().is_ok() {
+                self.cursors.keep(&self.trees, at);
+            }
+        }
+        if self.poison.check().is_ok() {
+            self.cursors.close(&self.trees);
         }
     }
 
@@ -98,13 +151,15 @@ impl Committer {
             if overlay.is_empty() {
                 return Ok(());
             }
-            write(overlay, self.commits + 1, &self.applying, &self.durability).map_err(|failure| {
+            let commits = self.commits + 1;
+            let written = write(overlay, commits, self.content, &self.applying, &self.durability);
+            self.content = written.map_err(|failure| {
                 tracing::error!(error = %failure.error(), "the state can no longer be written");
                 let error = failure.error();
                 self.poison.set(failure);
                 error
             })?;
-            self.commits += 1;
+            self.commits = commits;
             Ok(())
         });
         for answer in answers {
@@ -113,12 +168,17 @@ impl Committer {
     }
 }
 
-fn write(
+/// Writes a group. Answers what all rows add up to then.
+pub(super) fn write(
     mut overlay: Overlay<'_>,
     commits: u64,
+    content: Content,
     applying: &RwLock<()>,
     durability: &Durability,
-) -> Result<(), Failure> {
+) -> Result<Content, Failure> {
+    let content = overlay.content_after(content);
+    let content = content.map_err(|error| Failure::new("read the state before a commit", error))?;
+    overlay.put_row(Tree::Meta, CONTENT_KEY.to_vec(), content.at(commits).into());
     overlay.put_row(Tree::Meta, COMMITS_KEY.to_vec(), commits.to_be_bytes().as_slice().into());
     overlay.accept();
     {
@@ -127,7 +187,8 @@ fn write(
         overlay.write().map_err(|error| Failure::new("write a commit to the state", error))?;
     }
     die_at!("transaction.after");
-    durability.make_durable(commits)
+    durability.make_durable(commits)?;
+    Ok(content)
 }
 
 fn decide_one(overlay: &mut Overlay<'_>, pruning: &mut Pruning, request: Write) -> Held {
@@ -144,6 +205,9 @@ fn decide_one(overlay: &mut Overlay<'_>, pruning: &mut Pruning, request: Write) 
         }
         Write::Rewind { tenant, stream, to, reply } => {
             hold(reply, draft(overlay, |draft| decide::rewind(draft, &tenant, &stream, to)))
+        }
+        Write::Import { tenant, checkpoints, replace, at, reply } => {
+            hold(reply, draft(overlay, |draft| decide::import(draft, &tenant, checkpoints, replace, at)))
         }
         Write::NoteUpload { tenant, epoch, note, reply } => {
             hold(reply, draft(overlay, |draft| decide::note_upload(draft, &tenant, epoch, &note)))

@@ -13,8 +13,8 @@ use super::{
     values::StreamAt,
 };
 use crate::{
-    Checkpoint, Claim, Commit, Cursor, Entry, Epoch, Quarantined, Step, StoreError, UnixMs, UploadNote,
-    memory::never_claimed, run::Run,
+    Checkpoint, Claim, Commit, Cursor, Entry, Epoch, Quarantined, Refused, Step, StoreError, UnixMs,
+    UploadNote, memory::never_claimed, run::Run,
 };
 
 pub(super) fn claim(
@@ -96,6 +96,29 @@ pub(super) fn rewind(
     let rewound = stored.unwrap_or_else(|| Checkpoint::starting_at(to.clone())).rewound(to);
     put_checkpoint(overlay, tenant, stream, &rewound)?;
     Ok(rewound)
+}
+
+pub(super) fn import(
+    overlay: &mut Overlay<'_>,
+    tenant: &str,
+    checkpoints: BTreeMap<String, Checkpoint>,
+    replace: bool,
+    at: UnixMs,
+) -> Result<(), StoreError> {
+    if !replace && !overlay.scan(Tree::Checkpoints, &rows::tenant(tenant))?.is_empty() {
+        return Err(Refused::HasCheckpoints { tenant: tenant.to_owned() }.into());
+    }
+    let run = Run::claimed_after(values::run(overlay, tenant)?, at);
+    put_run(overlay, tenant, run)?;
+    for (stream, checkpoint) in checkpoints {
+        let stored = values::checkpoint(overlay, tenant, &stream)?;
+        let imported = match &stored {
+            Some(stored) => checkpoint.imported_over(stored),
+            None => checkpoint,
+        };
+        put_checkpoint(overlay, tenant, &stream, &imported)?;
+    }
+    Ok(())
 }
 
 pub(super) fn note_upload(

@@ -9,6 +9,9 @@ use std::{
     time::Duration,
 };
 
+use super::failure::Failure;
+use crate::StoreError;
+
 /// Held as long as the store is open. The file says the process's id, for people.
 pub(super) struct Lock {
     file: File,
@@ -16,8 +19,26 @@ pub(super) struct Lock {
 }
 
 impl Lock {
+    /// Takes the lock of a directory.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::InUse`], [`StoreError::Io`], and [`StoreError::Damaged`]
+    /// where the lock is a directory: nobody can lock that.
+    pub(super) fn of(dir: &Path) -> Result<Lock, StoreError> {
+        let path = dir.join("lock");
+        if path.is_dir() {
+            let what =
+                format!("{}: it is no file; remove it once no other opgraph is running", path.display());
+            return Err(StoreError::Damaged { what });
+        }
+        let doing = || format!("open the state directory `{}`", dir.display());
+        let lock = Lock::take(dir).map_err(|error| Failure::new(doing(), error).error())?;
+        lock.ok_or_else(|| StoreError::InUse { path: dir.display().to_string() })
+    }
+
     /// Takes the lock of a directory; `None` if somebody else has it.
-    pub(super) fn take(dir: &Path) -> io::Result<Option<Lock>> {
+    fn take(dir: &Path) -> io::Result<Option<Lock>> {
         let mut options = fs::OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut file = options.open(dir.join("lock"))?;

@@ -20,6 +20,10 @@ mod committer;
 
 mod reader;
 
+mod content;
+
+mod cursors_json;
+
 mod record;
 
 mod fsync;
@@ -28,7 +32,15 @@ mod failure;
 
 mod lock;
 
+mod walk;
+
 mod open;
+
+mod beside;
+
+mod heal;
+
+mod compact;
 
 #[cfg(test)]
 mod tests;
@@ -45,11 +57,17 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::{
     committer::{Committer, GROUP, Reply, Write},
+    cursors_json::CursorsJson,
     failure::{Failure, Poison},
     lock::Lock,
     open::Opened,
     prune::Pruning,
     reader::{Read, Reader},
+};
+pub use self::{
+    compact::{Compacted, compact},
+    heal::Healed,
+    walk::{Findings, TreeFindings, verify},
 };
 use crate::{
     Checkpoint, Claim, Commit, Cursor, Entry, Epoch, Fingerprint, Quarantined, Store, StoreError, UnixMs,
@@ -108,18 +126,25 @@ impl SledStore {
     ///
     /// [`StoreError::InUse`] if this or another process has it open,
     /// [`StoreError::TooNew`] if a newer version wrote it, [`StoreError::Damaged`]
-    /// if it is no state directory or sled cannot read it, and
-    /// [`StoreError::Io`]. A state that went backwards is no error: see
+    /// if it is no state directory, sled cannot read it, or not every row is
+    /// there and makes sense (every one is read), and [`StoreError::Io`]. A state that went backwards is no error: see
     /// [`SledStore::rolled_back`].
     pub fn open(dir: &Path, options: OpenOptions) -> Result<SledStore, StoreError> {
-        let Opened { trees, durability, commits, rolled_back, lock } = open::open(dir, &options)?;
+        SledStore::start(dir, open::open(dir, &options)?, &options)
+    }
+
+    fn start(dir: &Path, opened: Opened, options: &OpenOptions) -> Result<SledStore, StoreError> {
+        let Opened { trees, durability, commits, content, rolled_back, lock } = opened;
         let (writes, write_requests) = mpsc::channel(GROUP);
         let (reads, read_requests) = mpsc::channel(READS);
         let poison = Poison::default();
         let applying = Arc::new(RwLock::new(()));
         let reader = Reader { trees: trees.clone(), poison: poison.clone(), applying: Arc::clone(&applying) };
         let pruning = Pruning::new(options.horizon);
-        let committer = Committer { trees, durability, poison: poison.clone(), applying, pruning, commits };
+        let cursors = CursorsJson::in_dir(dir);
+        let poison_too = poison.clone();
+        let committer =
+            Committer { trees, durability, poison: poison_too, applying, pruning, commits, content, cursors };
         let mut inner = Inner { writes, reads, poison, rolled_back, threads: Vec::new(), _lock: lock };
         inner.threads.push(Thread::start("opgraph-commit", move || committer.run(write_requests))?);
         inner.threads.push(Thread::start("opgraph-read", move || reader.run(read_requests))?);
@@ -184,6 +209,17 @@ impl Store for SledStore {
     ) -> Result<Checkpoint, StoreError> {
         let (tenant, stream) = (tenant.to_owned(), stream.to_owned());
         self.write(|reply| Write::Rewind { tenant, stream, to, reply }).await
+    }
+
+    async fn import(
+        &self,
+        tenant: &str,
+        checkpoints: BTreeMap<String, Checkpoint>,
+        replace: bool,
+        at: UnixMs,
+    ) -> Result<(), StoreError> {
+        let tenant = tenant.to_owned();
+        self.write(|reply| Write::Import { tenant, checkpoints, replace, at, reply }).await
     }
 
     async fn note_upload(&self, tenant: &str, epoch: Epoch, note: UploadNote) -> Result<(), StoreError> {

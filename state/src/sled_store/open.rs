@@ -1,7 +1,7 @@
 //! Opening a state directory, and finding out whether it is what it should be.
 
 use std::{
-    fs::{self, DirBuilder, File, Permissions},
+    fs::{self, DirBuilder, Permissions},
     io,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -9,19 +9,27 @@ use std::{
 };
 
 use super::{
-    OpenOptions,
+    OpenOptions, beside,
+    content::{CONTENT_KEY, Content},
+    cursors_json,
+    cursors_json::Kept,
     failure::Failure,
     fsync::Durability,
     lock::Lock,
     record::{Found, RecordFile},
-    trees::{Rows, Tree, Trees, said},
+    trees::{Rows, Tree, Trees, is_missing, said},
     values,
     values::{COMMITS_KEY, FORMAT_KEY},
+    walk::{Findings, TreeFindings, walk},
 };
 use crate::StoreError;
 
 /// The format this version writes, and the newest it reads.
-pub(super) const FORMAT: u32 = 1;
+///
+/// | format | since 1 is new                                                        |
+/// |--------|-----------------------------------------------------------------------|
+/// | 2      | `meta`/`content`: what all rows add up to (format 1 is upgraded at open) |
+pub(super) const FORMAT: u32 = 2;
 
 /// What an open directory consists of.
 pub(super) struct Opened {
@@ -29,57 +37,159 @@ pub(super) struct Opened {
     pub(super) durability: Durability,
     /// The number of the last commit anybody knows of.
     pub(super) commits: u64,
+    /// What all rows add up to.
+    pub(super) content: Content,
     /// In what way the state went backwards, if it did.
     pub(super) rolled_back: Option<String>,
     // Dropped last: sled has to be closed before it.
     pub(super) lock: Lock,
 }
 
+/// What a look at everything in a directory has found.
+pub(super) struct Looked {
+    pub(super) findings: Findings,
+    pub(super) content: Content,
+    db: sled::Db,
+    trees: Trees,
+    found: Found,
+    /// The format of the database; `None` if it is new.
+    format: Option<u32>,
+}
+
 pub(super) fn open(dir: &Path, options: &OpenOptions) -> Result<Opened, StoreError> {
-    let io = |error| Failure::new(format!("open the state directory `{}`", dir.display()), error).error();
-    make_private_dir(dir).map_err(io)?;
-    let lock = Lock::take(dir).map_err(io)?.ok_or_else(|| in_use(dir))?;
-    let found = RecordFile::in_dir(dir).read();
-    if let Found::Record(record) = &found {
-        known(dir, record.format)?;
+    open_under(lock(dir)?, dir, options).map_err(|(_, error)| error)
+}
+
+/// Takes the lock of a directory, making it if it does not exist.
+pub(super) fn lock(dir: &Path) -> Result<Lock, StoreError> {
+    make_private_dir(dir).map_err(|error| cannot_open(dir, error))?;
+    Lock::of(dir)
+}
+
+/// Opens a directory that is locked; gives the lock back if it cannot.
+pub(super) fn open_under(
+    lock: Lock,
+    dir: &Path,
+    options: &OpenOptions,
+) -> Result<Opened, (Lock, StoreError)> {
+    let opened = look(dir, options, &lock).and_then(|looked| match looked.findings.damage() {
+        Some(what) => Err(StoreError::Damaged { what }),
+        None => go_on(dir, looked),
+    });
+    match opened {
+        Ok((trees, durability, commits, content, rolled_back)) => {
+            beside::clean(dir);
+            Ok(Opened { trees, durability, commits, content, rolled_back, lock })
+        }
+        Err(error) => Err((lock, error)),
     }
-    let db = open_sled(dir, options)?;
+}
+
+type WentOn = (Trees, Durability, u64, Content, Option<String>);
+
+/// Makes a directory that was found whole ready for writing.
+fn go_on(dir: &Path, looked: Looked) -> Result<WentOn, StoreError> {
+    let io = |error| cannot_open(dir, error);
+    let Looked { findings: Findings { commits, rolled_back, .. }, content, db, trees, found, format } =
+        looked;
     keep_files_private(dir).map_err(io)?;
-    let foreign = |db: &sled::Db| {
-        let names = db.tree_names();
-        let ours = |name: &sled::IVec| Tree::ALL.iter().any(|tree| tree.name().as_bytes() == &name[..]);
-        names.into_iter().find(|name| !ours(name) && &name[..] != b"__sled__default")
-    };
-    if let Some(name) = foreign(&db) {
-        let what = format!("{}: the tree `{}` is not one of ours", at(dir), name.escape_ascii());
-        return Err(StoreError::Damaged { what });
-    }
-    let trees = Trees::open(&db)?;
-    let stored = read_format(&trees)?;
-    if let Some(format) = stored {
-        known(dir, format)?;
-    }
-    let commits = values::meta(&trees, COMMITS_KEY)?.map_or(0, |number| number.get());
     let durability = Durability::new(db, dir, FORMAT).map_err(io)?;
-    if stored.is_none() {
-        write_format(dir, &trees)?;
+    if format != Some(FORMAT) {
+        write_format(&trees, commits, content)?;
     }
-    let rolled_back = went_backwards(&found, commits);
     match &rolled_back {
         // The record stays as it is until there is a newer commit to record, so
         // that a process that dies before that does not take the report with it.
         Some(how) => tracing::warn!(dir = %dir.display(), how, "the state went backwards"),
-        None if stored.is_none() || !matches!(found, Found::Record(_)) => {
+        None if format != Some(FORMAT) || !matches!(found, Found::Record(_)) => {
             durability.make_durable(commits).map_err(|failure| failure.error())?;
-            fs::canonicalize(dir)
-                .and_then(|dir| dir.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all()))
-                .map_err(io)?;
+            beside::sync_parent(dir).map_err(io)?;
         }
         None => {}
     }
     // No number is ever given twice, not even after the state went backwards.
     let recorded = if let Found::Record(record) = found { record.commits } else { 0 };
-    Ok(Opened { trees, durability, commits: commits.max(recorded), rolled_back, lock })
+    Ok((trees, durability, commits.max(recorded), content, rolled_back))
+}
+
+/// Opens the database of a locked directory and reads every row of it.
+///
+/// # Errors
+///
+/// [`StoreError::Damaged`] if there is nothing that could be read; rows that
+/// make no sense are among the findings.
+pub(super) fn look(dir: &Path, options: &OpenOptions, _: &Lock) -> Result<Looked, StoreError> {
+    let io = |error| cannot_open(dir, error);
+    beside::check_kinds(dir)?;
+    let found = RecordFile::in_dir(dir).read().map_err(io)?;
+    match &found {
+        Found::Record(record) => known(dir, record.format)?,
+        Found::Foreign(format) => known(dir, *format)?,
+        Found::Missing | Found::Damaged(_) => {}
+    }
+    let recorded = if let Found::Record(record) = &found { record.commits } else { 0 };
+    // sled takes what it cannot read for what a crash has torn off, and wipes
+    // it: so whether the disk can be read is found out before.
+    let bytes = beside::read_through(dir).map_err(io)?;
+    if bytes == 0 && recorded > 0 {
+        let what = format!("{}: it is missing or empty, but commit {recorded} was made durable", at(dir));
+        return Err(StoreError::Damaged { what });
+    }
+    let panicked = |_| {
+        let what = format!("{}: the database panicked while it was opened", at(dir));
+        Err(StoreError::Damaged { what })
+    };
+    // sled panics on some damage instead of answering with an error.
+    let opened = catch_unwind(AssertUnwindSafe(|| open_trees(dir, options)));
+    let (db, trees) = opened.unwrap_or_else(panicked)?;
+    let format = read_format(&trees)?;
+    if let Some(format) = format {
+        known(dir, format)?;
+    }
+    let commits = values::meta(&trees, COMMITS_KEY)?.map_or(0, |number| number.get());
+    if commits == 0 {
+        empty_by_right(dir, recorded)?;
+    }
+    let (walked, content) = walk(&trees)?;
+    if format.is_none() {
+        empty_without_format(dir, &walked)?;
+    }
+    let missing = match format {
+        Some(FORMAT) => differs(&trees, commits, content)?,
+        _ => None,
+    };
+    let rolled_back = went_backwards(&found, commits);
+    let findings = Findings { trees: walked, commits, missing, rolled_back };
+    Ok(Looked { findings, content, db, trees, found, format })
+}
+
+/// Compares what all rows add up to with what the last commit has left.
+fn differs(trees: &Trees, commits: u64, content: Content) -> Result<Option<String>, StoreError> {
+    let stored = trees.get(Tree::Meta, CONTENT_KEY)?;
+    Ok(match stored.as_deref().and_then(Content::read) {
+        Some((of, expected)) if of == commits && expected == content => None,
+        Some((of, expected)) => Some(format!(
+            "commit {of} left {} rows, and commit {commits} is the last one there: {} rows are left of it, or \
+             others",
+            expected.rows, content.rows
+        )),
+        None => Some("what all rows add up to is not stored".to_owned()),
+    })
+}
+
+/// A database without commits is new, unless something beside it knows better.
+fn empty_by_right(dir: &Path, recorded: u64) -> Result<(), StoreError> {
+    let damaged =
+        |why: String| Err(StoreError::Damaged { what: format!("{}: it is empty, but {why}", at(dir)) });
+    if recorded > 0 {
+        return damaged(format!("commit {recorded} was made durable"));
+    }
+    match cursors_json::read(dir).map_err(|error| cannot_open(dir, error))? {
+        Kept::File(file) if !file.tenants.is_empty() => {
+            damaged(format!("`{}` knows of cursors", cursors_json::NAME))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Compares the number of the last commit outside the database with the one inside.
@@ -103,6 +213,9 @@ fn went_backwards(found: &Found, stored: u64) -> Option<String> {
             "`commit.json` is missing, so nobody can tell whether commit {stored} is the last one; reading again \
              from its checkpoints is safe"
         )),
+        Found::Foreign(_) => {
+            Some("`commit.json` is of another shape; reading again from the checkpoints is safe".to_owned())
+        }
         Found::Damaged(why) => Some(format!(
             "`commit.json` cannot be read ({why}), so nobody can tell whether commit {stored} is the last one; \
              reading again from its checkpoints is safe"
@@ -117,6 +230,10 @@ fn at(dir: &Path) -> String {
 
 fn in_use(dir: &Path) -> StoreError {
     StoreError::InUse { path: dir.display().to_string() }
+}
+
+fn cannot_open(dir: &Path, error: io::Error) -> StoreError {
+    Failure::new(format!("open the state directory `{}`", dir.display()), error).error()
 }
 
 fn known(dir: &Path, found: u32) -> Result<(), StoreError> {
@@ -140,24 +257,30 @@ fn keep_files_private(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn open_sled(dir: &Path, options: &OpenOptions) -> Result<sled::Db, StoreError> {
+/// Opens the database and its trees. May panic.
+pub(super) fn open_trees(dir: &Path, options: &OpenOptions) -> Result<(sled::Db, Trees), StoreError> {
     let config = sled::Config::new().path(dir).flush_every_ms(None).cache_capacity(options.cache_bytes);
-    // sled panics on some damage instead of answering with an error.
-    let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
-    match opened {
-        Ok(Ok(db)) => Ok(db),
+    let db = match config.open() {
+        Ok(db) => db,
         // There is no error of its own for this.
-        Ok(Err(sled::Error::Io(error))) if error.to_string().contains("could not acquire lock") => {
-            Err(in_use(dir))
+        Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock") => {
+            return Err(in_use(dir));
         }
-        Ok(Err(error @ sled::Error::Io(_))) => {
-            Err(Failure::new(format!("open the database `{}`", at(dir)), error).error())
+        Err(sled::Error::Io(error)) if !is_missing(&error) => {
+            return Err(Failure::new(format!("open the database `{}`", at(dir)), error).error());
         }
-        Ok(Err(error)) => Err(StoreError::Damaged { what: format!("{}: {}", at(dir), said(&error)) }),
-        Err(_) => Err(StoreError::Damaged {
-            what: format!("{}: the database panicked while it was opened", at(dir)),
-        }),
+        Err(error) => {
+            return Err(StoreError::Damaged { what: format!("{}: {}", at(dir), said(&error)) });
+        }
+    };
+    let ours = |name: &sled::IVec| Tree::ALL.iter().any(|tree| tree.name().as_bytes() == &name[..]);
+    let foreign = db.tree_names().into_iter().find(|name| !ours(name) && &name[..] != b"__sled__default");
+    if let Some(name) = foreign {
+        let what = format!("{}: the tree `{}` is not one of ours", at(dir), name.escape_ascii());
+        return Err(StoreError::Damaged { what });
     }
+    let trees = Trees::open(&db)?;
+    Ok((db, trees))
 }
 
 fn read_format(trees: &Trees) -> Result<Option<u32>, StoreError> {
@@ -170,16 +293,18 @@ fn read_format(trees: &Trees) -> Result<Option<u32>, StoreError> {
 }
 
 /// The format is the first row ever written, so rows without it are not ours.
-fn write_format(dir: &Path, trees: &Trees) -> Result<(), StoreError> {
-    if let Some(tree) = trees.all().iter().find(|tree| !tree.is_empty()) {
-        let name = tree.name();
-        let what =
-            format!("{}: the tree `{}` has rows, but no format is stored", at(dir), name.escape_ascii());
-        return Err(StoreError::Damaged { what });
-    }
-    let format = u64::from(FORMAT).to_be_bytes();
-    let meta = &trees.all()[Tree::Meta as usize];
-    let write = meta.insert(FORMAT_KEY, &format);
-    write.map_err(|error| Failure::new("write the format of a new state", error).error())?;
-    Ok(())
+fn empty_without_format(dir: &Path, walked: &[TreeFindings]) -> Result<(), StoreError> {
+    let Some(tree) = walked.iter().find(|tree| tree.rows > 0) else { return Ok(()) };
+    let what = format!("{}: the tree `{}` has rows, but no format is stored", at(dir), tree.name);
+    Err(StoreError::Damaged { what })
+}
+
+/// Writes the format of a new state, or of one that an older version has left,
+/// and what its rows add up to.
+fn write_format(trees: &Trees, commits: u64, content: Content) -> Result<(), StoreError> {
+    let mut batch = sled::Batch::default();
+    batch.insert(FORMAT_KEY, &u64::from(FORMAT).to_be_bytes());
+    batch.insert(CONTENT_KEY, content.at(commits));
+    let written = trees.all()[Tree::Meta as usize].apply_batch(batch);
+    written.map_err(|error| Failure::new("write the format of the state", error).error())
 }

@@ -8,6 +8,7 @@ use sled::{
 };
 
 use super::{
+    content::Content,
     parts, rows,
     trees::{Row, Rows, Tree, Trees},
 };
@@ -122,6 +123,23 @@ impl Overlay<'_> {
         }
         keys.extend(changed.into_iter().filter(|(_, there)| *there).map(|(key, _)| key.to_vec()));
         Ok(keys.into_iter().take(limit).collect())
+    }
+
+    /// Returns what all rows add up to once everything accepted is written,
+    /// given what they add up to now.
+    pub(super) fn content_after(&self, now: Content) -> Result<Content, StoreError> {
+        let mut content = now;
+        for tree in Tree::ALL.into_iter().filter(|tree| *tree != Tree::Meta) {
+            for (key, bytes) in &self.accepted[tree as usize] {
+                if let Some(old) = self.trees.get(tree, key)? {
+                    content.remove(tree, key, &old);
+                }
+                if let Some(new) = bytes {
+                    content.add(tree, key, new);
+                }
+            }
+        }
+        Ok(content)
     }
 
     /// Writes everything accepted in one transaction.

@@ -128,7 +128,7 @@ fn quarantine_len(trees: &Trees, tenant: &str) -> Result<u64, StoreError> {
     Ok(len)
 }
 
-fn checkpoints(trees: &Trees) -> Result<Checkpoints, StoreError> {
+pub(super) fn checkpoints(trees: &Trees) -> Result<Checkpoints, StoreError> {
     let mut all = Checkpoints::new();
     for value in parts::join(Tree::Checkpoints, trees.scan(Tree::Checkpoints, &[])) {
         let (key, bytes) = value?;

@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::die_at;
 
+/// The name of the file.
+pub(super) const NAME: &str = "commit.json";
+
 /// What the file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
@@ -37,10 +40,20 @@ fn checksum(format: u32, commits: u64) -> u32 {
     crc.finalize()
 }
 
+/// A record of another shape than ours, which a newer version may have written.
+#[derive(Deserialize)]
+struct Foreign {
+    format: u32,
+    #[serde(default)]
+    crc32: Option<u32>,
+}
+
 /// What was found in place of the file.
 #[derive(Debug)]
 pub(super) enum Found {
     Record(Record),
+    /// A record of another shape, of this format.
+    Foreign(u32),
     Missing,
     /// Why it cannot be read.
     Damaged(String),
@@ -57,36 +70,48 @@ impl RecordFile {
     }
 
     pub(super) fn path(&self) -> PathBuf {
-        self.dir.join("commit.json")
+        self.dir.join(NAME)
     }
 
-    pub(super) fn read(&self) -> Found {
+    /// # Errors
+    ///
+    /// If it is there and the system cannot read it: that is no damage.
+    pub(super) fn read(&self) -> io::Result<Found> {
         let bytes = match fs::read(self.path()) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Missing,
-            Err(error) => return Found::Damaged(error.to_string()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
+            Err(error) => return Err(error),
         };
-        match serde_json::from_slice::<Record>(&bytes) {
+        Ok(match serde_json::from_slice::<Record>(&bytes) {
             Ok(record) if record.crc32 == checksum(record.format, record.commits) => Found::Record(record),
             Ok(_) => Found::Damaged("its checksum is wrong".to_owned()),
-            Err(error) => Found::Damaged(error.to_string()),
-        }
+            Err(error) => match serde_json::from_slice::<Foreign>(&bytes) {
+                Ok(Foreign { format, crc32: None }) => Found::Foreign(format),
+                _ => Found::Damaged(error.to_string()),
+            },
+        })
     }
 
     /// Replaces the file; when it returns `Ok`, the new content survives power loss.
     pub(super) fn write(&self, record: Record) -> io::Result<()> {
-        let new = self.dir.join("commit.json.new");
-        let mut options = fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(&serde_json::to_vec(&record)?)?;
-        file.sync_all()?;
-        die_at!("record.written");
-        fs::rename(&new, self.path())?;
-        die_at!("record.renamed");
-        File::open(&self.dir)?.sync_all()?;
-        die_at!("record.synced");
-        Ok(())
+        replace(&self.dir, NAME, &serde_json::to_vec(&record)?)
     }
+}
+
+/// Replaces a file in `dir` by way of `<name>.new`; when it returns `Ok`, the
+/// new content survives power loss.
+pub(super) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let new = dir.join(format!("{name}.new"));
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    die_at!("file.written");
+    fs::rename(&new, dir.join(name))?;
+    die_at!("file.renamed");
+    File::open(dir)?.sync_all()?;
+    die_at!("file.synced");
+    Ok(())
 }
 
 #[cfg(test)]
@@ -97,15 +122,15 @@ mod tests {
     fn a_record_comes_back_and_a_bent_one_is_found_out() {
         let dir = tempfile::tempdir().unwrap();
         let file = RecordFile::in_dir(dir.path());
-        assert!(matches!(file.read(), Found::Missing));
+        assert!(matches!(file.read().unwrap(), Found::Missing));
         file.write(Record::new(1, 41)).unwrap();
         file.write(Record::new(1, 42)).unwrap();
-        assert!(matches!(file.read(), Found::Record(record) if record == Record::new(1, 42)));
+        assert!(matches!(file.read().unwrap(), Found::Record(record) if record == Record::new(1, 42)));
         let text = fs::read_to_string(file.path()).unwrap();
         for bent in ["", "{", "[]", &text.replace("42", "43"), &text.replace("\"format\":1", "\"format\":2")]
         {
             fs::write(file.path(), bent).unwrap();
-            assert!(matches!(file.read(), Found::Damaged(_)), "{bent}");
+            assert!(matches!(file.read().unwrap(), Found::Damaged(_)), "{bent}");
         }
     }
 }

@@ -36,6 +36,19 @@ fn push_name(key: &mut Vec<u8>, name: &str) {
     key.extend([0, 0]);
 }
 
+/// Returns what follows the first name of a key; `None` if there is no name.
+pub(super) fn after_name(key: &[u8]) -> Option<&[u8]> {
+    let mut rest = key;
+    loop {
+        let zero = rest.iter().position(|byte| *byte == 0)?;
+        rest = match rest.get(zero + 1)? {
+            0 => return rest.get(zero + 2..),
+            1 => rest.get(zero + 2 + 16..)?,
+            _ => rest.get(zero + 2..)?,
+        };
+    }
+}
+
 fn push_number(key: &mut Vec<u8>, number: i64) {
     // With the sign bit flipped, negative numbers sort before positive ones.
     key.extend((number.cast_unsigned() ^ (1 << 63)).to_be_bytes());
@@ -153,6 +166,8 @@ mod tests {
             for (j, other) in keys.iter().enumerate() {
                 assert_eq!(i == j, other.starts_with(key), "{:?} and {:?}", names[i], names[j]);
             }
+            assert_eq!(after_name(&[key.as_slice(), b"\0rest"].concat()), Some(&b"\0rest"[..]));
+            assert_eq!(after_name(&key[..key.len() - 1]), None);
         }
         let (short, long): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| key.len() < NAME_BYTES);
         assert!(short.is_sorted());

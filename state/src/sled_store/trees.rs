@@ -1,5 +1,7 @@
 //! The trees, and reading rows from them.
 
+use std::io;
+
 use sled::IVec;
 
 use super::failure::Failure;
@@ -49,12 +51,19 @@ impl Tree {
 
     fn unreadable(self, error: sled::Error) -> StoreError {
         match error {
-            sled::Error::Io(_) => {
+            // Bytes that are not there are no trouble of the disk's.
+            sled::Error::Io(error) if !is_missing(&error) => {
                 Failure::new(format!("read the tree `{}` of the state", self.name()), error).error()
             }
             other => StoreError::Damaged { what: format!("tree `{}`: {}", self.name(), said(&other)) },
         }
     }
+}
+
+/// Whether an error says that something that should be there is not, and
+/// nothing about the system's being able to read.
+pub(super) fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound)
 }
 
 /// What sled says, without the empty backtrace at its end.

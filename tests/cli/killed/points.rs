@@ -96,9 +96,9 @@ pub(super) const POINTS: &[Point] = &[
     point("flush.before", Times::Write, ALL),
     point("flush.after", Times::Write, ALL),
     point("fsync.after", Times::Write, ALL),
-    point("record.written", Times::Write, ALL),
-    point("record.renamed", Times::Write, ALL),
-    point("record.synced", Times::Write, ALL),
+    point("file.written", Times::Write, ALL),
+    point("file.renamed", Times::Write, ALL),
+    point("file.synced", Times::Write, ALL),
     point("commit.after", Times::Upload, ALL),
     point("release.before", Times::Run, ALL),
     point("run.end", Times::Run, ALL),
@@ -117,7 +117,7 @@ pub(super) const TWICE: &[&str] = &[
     "commit.before",
     "transaction.after",
     "fsync.after",
-    "record.renamed",
+    "file.renamed",
     "commit.after",
 ];
 

@@ -56,31 +56,35 @@ async fn an_older_database_under_a_newer_record_is_reported_and_read_on_from() {
     assert_eq!(open(&backup).rolled_back(), None);
 }
 
+/// A new database in its place would hide that there ever was one.
 #[tokio::test]
-async fn a_lost_database_under_a_record_is_reported() {
-    let dir = tempfile::tempdir().unwrap();
-    directory_with(dir.path(), 2).await;
-    for entry in fs::read_dir(dir.path()).unwrap() {
-        let entry = entry.unwrap();
-        let name = entry.file_name().into_string().unwrap();
-        if name == "db" || name == "conf" || name.starts_with("snap") {
-            fs::remove_file(entry.path()).unwrap();
+async fn a_lost_database_under_a_record_or_beside_cursors_is_damage() {
+    let check = async |keep: fn(&str) -> bool, expect: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        directory_with(dir.path(), 2).await;
+        for entry in fs::read_dir(dir.path()).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            if entry.file_type().unwrap().is_file() && !keep(&name) {
+                fs::remove_file(entry.path()).unwrap();
+            }
         }
-    }
-    let store = open(dir.path());
-    let report = store.rolled_back().unwrap();
-    assert!(report.contains("at commit 0") && report.contains("commit 3"), "{report}");
-    assert!(store.checkpoints().await.unwrap().is_empty());
-    claim(&store, "acme").await;
-    drop(store);
-    assert_eq!(open(dir.path()).rolled_back(), None);
+        match SledStore::open(dir.path(), OpenOptions::default()) {
+            Err(StoreError::Damaged { what }) => assert!(what.contains(expect), "{what}"),
+            Err(other) => panic!("{other}"),
+            Ok(_) => panic!("opened without {expect}"),
+        }
+    };
+    check(|name| name != "db", "commit 3 was made durable").await;
+    check(|name| name == "commit.json", "commit 3 was made durable").await;
+    check(|name| name == "cursors.json", "`cursors.json` knows of cursors").await;
 }
 
 #[tokio::test]
 async fn a_record_that_is_behind_is_what_a_crash_leaves_and_no_report() {
     let dir = tempfile::tempdir().unwrap();
     directory_with(dir.path(), 3).await;
-    let behind = serde_json::to_vec(&Record::new(1, 3)).unwrap();
+    let behind = serde_json::to_vec(&Record::new(2, 3)).unwrap();
     fs::write(dir.path().join("commit.json"), behind).unwrap();
     let store = open(dir.path());
     assert_eq!(store.rolled_back(), None);

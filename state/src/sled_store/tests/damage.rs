@@ -1,18 +1,18 @@
 //! Rows that make no sense, formats from the future, directories of others.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use super::{OpenOptions, SledStore, behind_the_back, claim, commit, ids, open};
 use crate::{
     Entry, Quarantined, Store, StoreError, UnixMs, UploadNote, Version,
-    sled_store::{record::Record, trees::Tree},
+    sled_store::{record::Record, trees::Tree, verify},
 };
 
 #[test]
 fn a_newer_format_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let expect_too_new = || match SledStore::open(dir.path(), OpenOptions::default()) {
-        Err(StoreError::TooNew { path, found: 2, known: 1 }) => {
+        Err(StoreError::TooNew { path, found: 3, known: 2 }) => {
             assert_eq!(path, dir.path().display().to_string());
         }
         Err(other) => panic!("{other}"),
@@ -20,12 +20,15 @@ fn a_newer_format_is_refused() {
     };
     drop(open(dir.path()));
     behind_the_back(dir.path(), |db| {
-        db.open_tree("meta").unwrap().insert("format", &2_u64.to_be_bytes()).unwrap();
+        db.open_tree("meta").unwrap().insert("format", &3_u64.to_be_bytes()).unwrap();
     });
     expect_too_new();
     // The record alone is enough: a newer version may use another database.
     fs::remove_file(dir.path().join("db")).unwrap();
-    fs::write(dir.path().join("commit.json"), serde_json::to_vec(&Record::new(2, 7)).unwrap()).unwrap();
+    fs::write(dir.path().join("commit.json"), serde_json::to_vec(&Record::new(3, 7)).unwrap()).unwrap();
+    expect_too_new();
+    // It may look otherwise than this version knows it.
+    fs::write(dir.path().join("commit.json"), r#"{"format":3,"commits":[7],"crc64":"x"}"#).unwrap();
     expect_too_new();
 }
 
@@ -94,11 +97,11 @@ async fn furnished(dir: &Path) {
     store.note_upload("acme", epoch, note).await.unwrap();
 }
 
-/// Every row in turn is replaced by bytes that make no sense, or by nothing;
-/// whatever is read or written then, the answer is an error that names the tree,
-/// or one that does not need the row.
+/// Every row in turn is replaced by bytes that make no sense, by others that
+/// do, or by nothing: the directory does not open, and says which row it is if
+/// that can be known.
 #[tokio::test]
-async fn a_bent_row_is_damage_that_names_its_tree_and_never_a_panic() {
+async fn a_bent_row_is_damage_at_open_that_names_its_tree_and_never_a_panic() {
     let dir = tempfile::tempdir().unwrap();
     furnished(dir.path()).await;
     let trees = Tree::ALL.into_iter().filter(|tree| *tree != Tree::Meta);
@@ -108,30 +111,97 @@ async fn a_bent_row_is_damage_that_names_its_tree_and_never_a_panic() {
         trees.flat_map(rows).collect()
     });
     assert!(rows.len() > 12);
-    let mut damaged = 0;
+    let (mut named, mut cases) = (0, 0);
     for (tree, (key, good)) in rows {
-        for bent in [&b""[..], b"{", b"\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF", &[0; 33]] {
+        let mut flipped = good.to_vec();
+        flipped[good.len() / 2] ^= 1;
+        let zeros = &[0; 33][..];
+        for bent in [Some(&b""[..]), Some(b"{"), Some(&[0xFF; 9]), Some(zeros), Some(&flipped), None] {
             behind_the_back(dir.path(), |db| {
-                drop(db.open_tree(tree.name()).unwrap().insert(&key, bent).unwrap())
+                let tree = db.open_tree(tree.name()).unwrap();
+                match bent {
+                    Some(bent) => drop(tree.insert(&key, bent).unwrap()),
+                    None => drop(tree.remove(&key).unwrap()),
+                }
             });
-            let store = open(dir.path());
-            let mut errors = Vec::new();
-            errors.extend(store.seen("acme", "s", None).await.err());
-            errors.extend(store.directory("acme", vec!["user".to_owned()]).await.err());
-            errors.extend(store.directory_shard("acme", crate::shard_of("user")).await.err());
-            errors.extend(store.quarantined("acme", 9).await.err());
-            errors.extend(store.quarantine_len("acme").await.err());
-            errors.extend(store.checkpoints().await.err());
-            errors.extend(store.claim("acme", &[("s".to_owned(), super::token(0))], UnixMs(1)).await.err());
-            for error in &errors {
-                let named = format!("tree `{}`, key `", tree.name());
-                assert!(error.to_string().contains(&named), "{error}");
-            }
-            damaged += usize::from(!errors.is_empty());
+            let told = match SledStore::open(dir.path(), OpenOptions::default()) {
+                Err(StoreError::Damaged { what }) => what,
+                Err(other) => panic!("{other}"),
+                Ok(_) => panic!("{}: {bent:?} was taken for whole", tree.name()),
+            };
+            cases += 1;
+            named += usize::from(told.contains(&format!("tree `{}`, key `", tree.name())));
+            assert!(told.contains("tree `") || told.contains("rows are left of it"), "{told}");
+            let found = verify(dir.path(), &OpenOptions::default()).unwrap();
+            assert!(found.missing.is_some() && found.damage().is_some(), "{found:?}");
         }
         behind_the_back(dir.path(), |db| {
             drop(db.open_tree(tree.name()).unwrap().insert(&key, good).unwrap())
         });
+        drop(open(dir.path()));
     }
-    assert!(damaged > 30, "{damaged}");
+    assert!(named > cases / 2, "{named} of {cases}");
+    let whole = verify(dir.path(), &OpenOptions::default()).unwrap();
+    assert_eq!((whole.damage(), whole.commits), (None, 3));
+    assert!(whole.trees.iter().all(|tree| tree.rows > 0 && tree.bytes > 0), "{whole:?}");
+}
+
+#[tokio::test]
+async fn a_directory_where_a_file_should_be_and_the_reverse_are_damage_that_names_it() {
+    for name in ["db", "conf", "commit.json", "lock", "blobs"] {
+        let dir = tempfile::tempdir().unwrap();
+        furnished(dir.path()).await;
+        let path = dir.path().join(name);
+        if path.is_dir() {
+            fs::remove_dir(&path).unwrap();
+            fs::write(&path, "").unwrap();
+        } else {
+            fs::remove_file(&path).unwrap();
+            fs::create_dir(&path).unwrap();
+        }
+        match SledStore::open(dir.path(), OpenOptions::default()) {
+            Err(StoreError::Damaged { what }) => {
+                assert!(what.contains(&path.display().to_string()), "{what}")
+            }
+            Err(other) => panic!("{other}"),
+            Ok(_) => panic!("`{name}` does not matter"),
+        }
+    }
+}
+
+/// sled would take it for torn off, and wipe it.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_the_disk_cannot_read_is_no_damage_and_is_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    furnished(dir.path()).await;
+    let before = fs::read(dir.path().join("db")).unwrap();
+    // Reading its first page is EIO.
+    let bad = dir.path().join("snap.FFFFFFFFFFFFFFFF");
+    std::os::unix::fs::symlink("/proc/self/mem", &bad).unwrap();
+    match SledStore::open(dir.path(), OpenOptions::default()) {
+        Err(StoreError::Io { cause, .. }) => assert!(cause.to_string().contains("os error 5"), "{cause}"),
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("opened"),
+    }
+    assert!(fs::read(dir.path().join("db")).unwrap() == before);
+    fs::remove_file(bad).unwrap();
+    drop(open(dir.path()));
+}
+
+#[tokio::test]
+async fn what_may_not_be_read_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    furnished(dir.path()).await;
+    for name in ["db", "conf", "commit.json"] {
+        let path = dir.path().join(name);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+        if fs::File::open(&path).is_ok() {
+            // Root may read everything.
+            return;
+        }
+        let opened = SledStore::open(dir.path(), OpenOptions::default()).map(drop);
+        assert!(matches!(opened, Err(StoreError::Io { .. })), "{name}: {opened:?}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
 }

@@ -10,6 +10,16 @@ mod backwards;
 
 mod damage;
 
+mod furnished;
+
+mod sweep;
+
+mod healing;
+
+mod compacting;
+
+mod golden;
+
 mod failing;
 
 mod grouping;

@@ -1,0 +1,128 @@
+//! What lies beside the database and beside the directory: files of the right
+//! kind, and other directories that take a state's place.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use super::{cursors_json, record};
+use crate::StoreError;
+
+/// Directories next to a state in which another one is being made, or an old
+/// one is being removed. Nothing in them is ever needed.
+const UNFINISHED: [&str; 2] = [HEALING, COMPACTING];
+
+/// Where a state that takes the place of a damaged one is made.
+pub(super) const HEALING: &str = "healing";
+
+/// Where a state that takes the place of a larger one is made.
+pub(super) const COMPACTING: &str = "compacting";
+
+/// Finds out whether what should be a file is one, and a directory a directory.
+pub(super) fn check_kinds(dir: &Path) -> Result<(), StoreError> {
+    let check = |name: &str, directory: bool| {
+        let path = dir.join(name);
+        // What cannot be looked at is told by whoever wants to read it.
+        let Ok(found) = fs::metadata(&path) else { return Ok(()) };
+        if found.is_dir() == directory && (directory || found.is_file()) {
+            return Ok(());
+        }
+        let should = if directory { "is no directory" } else { "is no file" };
+        Err(StoreError::Damaged { what: format!("{}: it {should}", path.display()) })
+    };
+    for file in ["db", "conf", record::NAME] {
+        check(file, false)?;
+    }
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if let Some(name) = entry.file_name().to_str().filter(|name| name.starts_with("snap.")) {
+            check(name, false)?;
+        }
+    }
+    check("blobs", true)
+}
+
+/// Reads every file of a directory to its end, and answers the length of `db`.
+///
+/// # Errors
+///
+/// What the system says. (`cursors.json` is needed by nobody here.)
+pub(super) fn read_through(dir: &Path) -> io::Result<u64> {
+    let mut buffer = vec![0; 1 << 20];
+    let mut database = 0;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == cursors_json::NAME || name == "lock" || !fs::metadata(entry.path())?.is_file() {
+            continue;
+        }
+        let mut file = File::open(entry.path())?;
+        let mut bytes = 0;
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => bytes += read as u64,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if name == "db" {
+            database = bytes;
+        }
+    }
+    Ok(database)
+}
+
+/// The bytes of all files in a directory.
+pub(super) fn size(dir: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let found = entry.metadata()?;
+        bytes += if found.is_dir() { size(&entry.path())? } else { found.len() };
+    }
+    Ok(bytes)
+}
+
+/// The directory `<dir>.<end>`. `dir` has to be canonical.
+pub(super) fn sibling(dir: &Path, end: &str) -> PathBuf {
+    let mut name = dir.as_os_str().to_owned();
+    name.push(".");
+    name.push(end);
+    name.into()
+}
+
+/// Removes what an earlier process has left unfinished next to a directory.
+/// What cannot be removed is in nobody's way.
+pub(super) fn clean(dir: &Path) {
+    let Ok(dir) = fs::canonicalize(dir) else { return };
+    for end in UNFINISHED {
+        let left = sibling(&dir, end);
+        match fs::remove_dir_all(&left) {
+            Ok(()) => tracing::info!(dir = %left.display(), "removed what was left unfinished"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => tracing::warn!(dir = %left.display(), %error, "cannot be removed"),
+        }
+    }
+}
+
+/// Makes two directories trade places, durably: whatever happens, each name
+/// leads to one of the two.
+///
+/// # Errors
+///
+/// What the system says: not every file system can, and nothing can move a
+/// directory that something is mounted on. Then nothing has changed.
+pub(super) fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+    renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?;
+    sync_parent(one)
+}
+
+/// Makes what was made or renamed in a directory's parent survive power loss.
+pub(super) fn sync_parent(dir: &Path) -> io::Result<()> {
+    let dir = fs::canonicalize(dir)?;
+    dir.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+}

@@ -1,0 +1,108 @@
+//! A store with something in every tree, in known steps; and what is in it.
+
+use std::{fs, path::Path};
+
+use crate::{
+    Advance, Commit, Cursor, Entry, Epoch, Fingerprint, Quarantined, SledStore, SourceInfo, Step, Store,
+    StoreError, UnixMs, UploadNote, Version,
+};
+
+const HOUR: i64 = 3_600_000;
+pub(super) const TENANTS: [&str; 3] = ["acme", "a\0b", "zeta"];
+const STREAMS: [&str; 2] = ["auditevents", "itemusages"];
+
+pub(super) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to.join(entry.file_name()));
+        } else {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+fn cursor(number: u64) -> Cursor {
+    Cursor::Token(format!("token-{number}"))
+}
+
+/// Does one step of the story: claims, notes, commits of every kind, with
+/// `page` ids a page and one more, and `scattered` small records that change
+/// all over the directory.
+pub(super) async fn step_of(store: &SledStore, number: u64, page: u64, scattered: u64) {
+    let tenant = TENANTS[number as usize % TENANTS.len()];
+    let turn = number / TENANTS.len() as u64;
+    if turn == 0 {
+        let first: Vec<_> = STREAMS.iter().map(|stream| ((*stream).to_owned(), cursor(0))).collect();
+        store.claim(tenant, &first, UnixMs(HOUR)).await.unwrap();
+        return;
+    }
+    if turn % 5 == 0 {
+        let note = UploadNote { name: format!("job/{turn}"), note: "n".repeat(100) };
+        store.note_upload(tenant, Epoch(1), note).await.unwrap();
+        return;
+    }
+    let stands = store.checkpoints().await.unwrap();
+    let stream = STREAMS[turn as usize % 2];
+    let ids = |page: u64, count: u64| -> Vec<Fingerprint> {
+        (0..count).map(|id| Fingerprint::of(&format!("{number} {page} {id}"))).collect()
+    };
+    let entry = |key: u64, bytes: usize| Entry {
+        key: format!("user:{key}"),
+        version: Version { rank: 2, at: UnixMs(number as i64) },
+        record: format!("{number} ").repeat(bytes / 4),
+    };
+    let body = |what: &str| Quarantined {
+        stream: stream.to_owned(),
+        reason: what.to_owned(),
+        body: format!("{what} {number}").repeat(600),
+        at: UnixMs(number as i64 * HOUR),
+    };
+    let mut directory = vec![entry(turn % 7, 300), entry(100 + turn, 15_000)];
+    let somewhere = |nth: u64| crate::shard_of(&format!("{number} {nth}")) as u64 * 8 + nth % 8;
+    directory.extend((0..scattered).map(|nth| entry(1000 + somewhere(nth), 200)));
+    directory.sort_by(|one, other| one.key.cmp(&other.key));
+    directory.dedup_by(|one, other| one.key == other.key);
+    let commit = Commit {
+        tenant: tenant.to_owned(),
+        epoch: Epoch(1),
+        at: UnixMs(number as i64 * HOUR),
+        steps: vec![Step {
+            stream: stream.to_owned(),
+            advance: Advance::new(stands[tenant][stream].cursor.clone(), cursor(number)),
+            source: SourceInfo::default(),
+            newest_event: Some(UnixMs(number as i64 * HOUR)),
+            seen: vec![ids(0, page), ids(1, 1)],
+            rewound: false,
+            caught_up: turn % 3 == 0,
+        }],
+        directory,
+        quarantined: if turn % 4 == 0 { vec![body("no uuid")] } else { Vec::new() },
+        settled: if turn % 5 == 1 { vec![format!("job/{}", turn - 1)] } else { Vec::new() },
+    };
+    store.commit(commit).await.unwrap();
+}
+
+/// The same with few and large changes.
+pub(super) async fn step(store: &SledStore, number: u64, page: u64) {
+    step_of(store, number, page, 0).await;
+}
+
+/// The fingerprint of everything that can be read of every tenant. It claims
+/// nothing and changes nothing.
+pub(super) async fn content(store: &SledStore) -> Result<Fingerprint, StoreError> {
+    let mut content = format!("{:?}", store.checkpoints().await?);
+    for tenant in TENANTS {
+        for stream in STREAMS {
+            content += &format!("{:?}", store.seen(tenant, stream, None).await?);
+        }
+        for shard in 0..=u8::MAX {
+            content += &format!("{:?}", store.directory_shard(tenant, shard).await?);
+        }
+        content += &format!("{:?}", store.quarantined(tenant, 1000).await?);
+        content += &format!("{:?}", store.quarantine_len(tenant).await?);
+        content += &format!("{:?}", store.renew(tenant, Epoch(u64::MAX), UnixMs(0)).await);
+    }
+    Ok(Fingerprint::of(&content))
+}
