@@ -3,6 +3,7 @@
 mod connect_calls;
 mod events_calls;
 mod job_calls;
+mod spoil;
 
 use std::{
     sync::{
@@ -103,7 +104,7 @@ impl Host {
             _ => SMALL,
         };
         let body = match body::read(body, limit).await {
-            Err(Unreadable::Gone) => return Err(Dropped),
+            Err(Unreadable::Gone) => return Err(Dropped::Reset),
             body => body,
         };
         match route {

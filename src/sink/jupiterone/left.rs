@@ -54,7 +54,8 @@ impl Left {
     /// | takes uploads           | aborted            | nothing of it            |
     /// | is being finalized      | waited for         | all of it                |
     /// | is finished             | nothing            | all of it                |
-    /// | failed, closed, unknown | nothing            | nobody knows             |
+    /// | failed, closed          | nothing            | nobody knows             |
+    /// | said to be unknown      | aborted, if it can | nobody knows             |
     ///
     /// Waiting is needed: an instance takes one job at a time, and so does a
     /// scope. The delete guard looks at these jobs too, once.
@@ -110,7 +111,15 @@ async fn end<S: Store>(api: &Api, home: &Home<S>, note: &Note) -> Result<Tally, 
     let Note::Job { id, append_only, told, .. } = note else { return Ok(Tally::default()) };
     let mut report = match api.status(id).await {
         Ok(report) => report,
-        Err(failure) if refusal(&failure) == Refusal::Closed => return Ok(Tally::ANY),
+        Err(failure) if refusal(&failure) == Refusal::Closed => {
+            // Whoever answered may only not know it yet. If it is there after
+            // all, it must not stay open.
+            return match api.abort(id, "left open by a run that ended").await {
+                Ok(()) => Ok(Tally::default()),
+                Err(failure) if refusal(&failure) == Refusal::Closed => Ok(Tally::ANY),
+                Err(failure) => Err(failed(failure)),
+            };
+        }
         Err(failure) => return Err(failed(failure)),
     };
     if report.state == State::AwaitingUploads {
@@ -121,7 +130,7 @@ async fn end<S: Store>(api: &Api, home: &Home<S>, note: &Note) -> Result<Tally, 
         // It may have been closed since it was asked; only then all is well.
         report = api.status(id).await.map_err(gone)?;
         if report.state == State::AwaitingUploads {
-            return Err(failed(failure));
+            return Err(gone(failure));
         }
     }
     if let State::Working(_) = report.state {
