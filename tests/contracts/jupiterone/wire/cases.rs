@@ -6,6 +6,7 @@ use futures::{StreamExt, stream};
 use opgraph::{http::Remedy, stream::Stream};
 use opgraph_simulator::{Config, Endpoint, Fault, Finalize, Script};
 use tokio::{net::TcpListener, sync::OnceCell};
+use tracing::Level;
 
 use super::{
     bench::{Bench, Cost, Ended, Which, exit, world},
@@ -188,20 +189,20 @@ fn directed(fault: &Fault, elsewhere: &str) -> Fault {
     fault
 }
 
-/// Plays every case of one plan whose line is chosen; answers how many those are.
-async fn play_all(which: Which, chosen: impl Fn(&Line) -> bool) {
-    let listening = listen();
+/// Plays every case of one plan that is chosen.
+async fn play_all(which: Which, level: Level, chosen: impl Fn(&Line, Place, u64) -> bool) {
+    let listening = listen(level);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let elsewhere = format!("http://{}/persister", listener.local_addr().unwrap());
     costs().await;
-    let lines: Vec<Line> = table().into_iter().filter(|line| chosen(line)).collect();
+    let lines = table();
     let cases: Vec<Case<'_>> = lines
         .iter()
         .flat_map(|line| line.at.iter().map(move |place| (line, *place)))
         .flat_map(|(line, place)| {
             line.times.iter().map(move |times| Case { line, place, times: *times, which })
         })
-        .filter(Case::makes_sense)
+        .filter(|case| case.makes_sense() && chosen(case.line, case.place, case.times))
         .collect();
     let played = stream::iter(&cases).map(async |case| {
         let result = play(*case, &elsewhere).await;
@@ -222,20 +223,25 @@ fn heals(line: &Line) -> bool {
 
 #[tokio::test]
 async fn a_passing_fault_costs_an_instance_no_run_and_the_graph_ends_exact() {
-    play_all(Which::Instance, heals).await;
+    play_all(Which::Instance, Level::DEBUG, |line, _, _| heals(line)).await;
 }
 
 #[tokio::test]
 async fn a_passing_fault_costs_a_scope_no_run_and_the_graph_ends_exact() {
-    play_all(Which::Scope, heals).await;
+    play_all(Which::Scope, Level::DEBUG, |line, _, _| heals(line)).await;
 }
 
 #[tokio::test]
 async fn a_lasting_fault_commits_nothing_of_an_instance_and_the_next_run_ends_exact() {
-    play_all(Which::Instance, |line| !heals(line)).await;
+    play_all(Which::Instance, Level::DEBUG, |line, _, _| !heals(line)).await;
 }
 
 #[tokio::test]
 async fn a_lasting_fault_commits_nothing_of_a_scope_and_the_next_run_ends_exact() {
-    play_all(Which::Scope, |line| !heals(line)).await;
+    play_all(Which::Scope, Level::DEBUG, |line, _, _| !heals(line)).await;
+}
+
+#[tokio::test]
+async fn the_api_key_is_in_no_log_at_the_most_talkative_level() {
+    play_all(Which::Instance, Level::TRACE, |_, place, times| place == Place::Entities && times == 1).await;
 }

@@ -1,4 +1,4 @@
-//! Looks for the API key in everything that is logged, at every level.
+//! Looks for the API key in everything that is logged, as it happens.
 
 use std::{
     io,
@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use tracing::subscriber::DefaultGuard;
+use tracing::{Level, subscriber::DefaultGuard};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::bench::CANARY;
@@ -25,11 +25,11 @@ struct Counted {
     leaks: Arc<AtomicU64>,
 }
 
-/// Starts to listen at the most talkative level.
-pub(super) fn listen() -> Listening {
+/// Starts to listen. The most talkative level costs more than all that is played.
+pub(super) fn listen(level: Level) -> Listening {
     let counted = Counted::default();
     let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
+        .with_max_level(level)
         .with_ansi(false)
         .with_writer(counted.clone())
         .finish();
