@@ -63,7 +63,7 @@ impl Host {
         let body = body.map_err(unreadable)?;
         let wire_bytes = body.len();
         let encoding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
-        let body = body::unpack(body, encoding, self.config.body_limit).map_err(unreadable)?;
+        let body = body::unpack(body, encoding, self.most_bytes(endpoint)).map_err(unreadable)?;
         let now = self.now().div_euclid(1_000_000);
         match endpoint {
             Endpoint::Start => {
