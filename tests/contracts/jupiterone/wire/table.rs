@@ -131,8 +131,8 @@ const BURST: &[u64] = &[12];
 
 /// No more than the repeat itself.
 const REPEATED: Then = Then::Exact { requests: 1, jobs: 0 };
-/// The repeat, and the question whether it is needed.
-const ASKED_FIRST: Then = Then::Exact { requests: 3, jobs: 0 };
+/// The repeat, and the question whether it is needed: up to three times, for counters may lag.
+const ASKED_FIRST: Then = Then::Exact { requests: 4, jobs: 0 };
 /// The job whose id nobody learned.
 const ORPHAN: Then = Then::Exact { requests: 1, jobs: 1 };
 const REFUSED: Then = Then::Halts { code: 1, hint: "the API refused the request" };
