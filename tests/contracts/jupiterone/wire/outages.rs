@@ -137,6 +137,8 @@ async fn an_outage_of_an_hour_is_waited_out_at_a_bounded_rate_and_ends_exact() {
             }
             let story = async {
                 sleep(HOUR).await;
+                // Up to eight scopes of shared records and three of events are written side by side.
+                let most = if which == Which::Scope { 4 * most } else { most };
                 let asked = supervised.asked();
                 assert!((1..=most).contains(&asked), "{which:?}, {fault:?}: {asked} requests in an hour");
                 assert_eq!(bench.committed(), 0);
@@ -171,7 +173,7 @@ async fn who_waits_for_the_end_is_told_of_an_outage_within_the_hour_and_can_run_
                 matches!(error.remedy(), Remedy::Retry { .. }) && exit(&error.remedy()) == 1,
                 "{error:?}"
             );
-            assert!((1..=most).contains(&supervised.asked()) && bench.committed() == 0);
+            assert!((1..=4 * most).contains(&supervised.asked()) && bench.committed() == 0);
             bench.simulator.calm();
             let again = supervised.supervise(Pace::Once).await;
             assert!(again.is_ok(), "{which:?}, {fault:?}: {again:?}");

@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Histories a plan.
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 100;
 
 /// Histories at the same time.
 const AT_ONCE: usize = 8;
@@ -36,7 +36,7 @@ async fn play(which: Which, seed: u64, lines: &[Line]) -> Result<u64, String> {
     let mut dice = fastrand::Rng::with_seed(seed);
     let finalize = if dice.bool() { Finalize::Polls(1) } else { Finalize::After(Duration::ZERO) };
     let mut bench = Bench::new(which, Config { seed, finalize, ..world() }).await;
-    bench.settings.limits.events = dice.u64(1..12);
+    bench.settings.limits.events = dice.u64(4..16);
     bench.store.seen(|seen| seen.one_upload = false);
     let mut drawn = Vec::new();
     for _ in 0..2 {
