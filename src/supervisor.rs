@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use backoff::{ExponentialBackoffBuilder, backoff::Backoff};
 use opgraph_state::{Claim, Cursor, Epoch, Refused, Store, StoreError, UnixMs, UploadNote, die_at};
 use secrecy::SecretString;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 use url::Url;
@@ -29,6 +29,10 @@ use crate::{
 const RENEW_EVERY: Duration = Duration::from_secs(20);
 /// How long a run that says nothing may still be making requests.
 const LEASE: Duration = Duration::from_secs(60);
+/// How long a tenant that is to catch up once starts again without having
+/// committed anything: somebody waits for its end.
+const ONCE_GIVES_UP_AFTER: Duration = Duration::from_secs(15 * 60);
+
 /// What a tenant is, resolved from the configuration. Tokens are read anew for each run.
 #[derive(Clone, Debug)]
 pub struct Tenant {
@@ -175,11 +179,14 @@ pub fn store_remedy(error: &StoreError) -> Remedy {
 /// Runs a tenant until it has caught up (pace `Once`), is told to close, or needs a person.
 ///
 /// A failure that may pass starts the next run after a pause that grows; every
-/// run starts from the checkpoints and nothing else.
+/// run starts from the checkpoints and nothing else. The pause is never shorter
+/// than what the other side asked for.
 ///
 /// # Errors
 ///
-/// The failure that only a person can mend; other tenants are not affected.
+/// The failure that only a person can mend; with pace `Once` also one that may
+/// pass, when nothing was committed for a quarter of an hour. Other tenants are
+/// not affected.
 pub async fn supervise<O: Outside, T: Store + Clone>(
     tenant: Tenant,
     outside: O,
@@ -203,6 +210,7 @@ async fn run_after_run<O: Outside, T: Store + Clone>(
         .with_max_elapsed_time(None)
         .build();
     let mut budget = None;
+    let mut moved = Instant::now();
     loop {
         let commits = meter.commits.get();
         meter.runs.add(1);
@@ -212,22 +220,28 @@ async fn run_after_run<O: Outside, T: Store + Clone>(
             Err(error) => error,
         };
         let remedy = error.remedy();
-        if !matches!(remedy, Remedy::Retry { .. }) || shared.closing.is_cancelled() {
-            let hint = remedy.hint().unwrap_or_default();
-            error!(error = %chain(&error), hint, "tenant stopped");
-            return Err(error);
-        }
         // A run that got somewhere is not the next failure in a row.
         if meter.commits.get() > commits {
             backoff.reset();
+            moved = Instant::now();
         }
-        let pause = backoff.next_backoff().unwrap_or(LEASE);
+        let Remedy::Retry { after } = &remedy else { return Err(stopped(error, &remedy)) };
+        let pause = backoff.next_backoff().unwrap_or(LEASE).max(after.unwrap_or_default());
+        let enough = tenant.pace == Pace::Once && moved.elapsed() + pause > ONCE_GIVES_UP_AFTER;
+        if enough || shared.closing.is_cancelled() {
+            return Err(stopped(error, &remedy));
+        }
         warn!(error = %chain(&error), ?pause, "run failed, starting again from the checkpoints");
         tokio::select! {
             () = sleep(pause) => (),
             () = shared.closing.cancelled() => return Ok(Drained::default()),
         }
     }
+}
+
+fn stopped(error: RunError, remedy: &Remedy) -> RunError {
+    error!(error = %chain(&error), hint = remedy.hint().unwrap_or_default(), "tenant stopped");
+    error
 }
 
 /// One run of one tenant.

@@ -5,6 +5,7 @@ use std::{
     fmt, io,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -13,6 +14,7 @@ use hyper::{
     body::{Body, Frame, SizeHint},
     header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
 };
+use tokio::time::{Sleep, sleep};
 
 /// Bytes of one piece of an answer that is made while it is sent.
 const PIECE: usize = 64 * 1024;
@@ -27,6 +29,15 @@ pub(crate) enum Sent {
         bytes: Bytes,
         /// Whether hyper had its turn to send it.
         flushed: bool,
+    },
+    /// All of it, one byte after the other.
+    Trickle {
+        /// What is still to be sent.
+        bytes: Bytes,
+        /// The time between two bytes.
+        pause: Duration,
+        /// Runs out before the next byte.
+        next: Pin<Box<Sleep>>,
     },
     /// Lines made one after another.
     Lines(Box<dyn Iterator<Item = String> + Send>),
@@ -58,6 +69,14 @@ impl Body for Sent {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            Sent::Trickle { bytes, .. } if bytes.is_empty() => None,
+            Sent::Trickle { bytes, pause, next } => {
+                if next.as_mut().poll(context).is_pending() {
+                    return Poll::Pending;
+                }
+                *next = Box::pin(sleep(*pause));
+                Some(Ok(Frame::data(bytes.split_to(1))))
+            }
             Sent::Lines(lines) => {
                 let mut piece = BytesMut::with_capacity(PIECE);
                 while piece.len() < PIECE
@@ -79,6 +98,7 @@ impl Body for Sent {
     fn size_hint(&self) -> SizeHint {
         match self {
             Sent::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Sent::Trickle { bytes, .. } => SizeHint::with_exact(bytes.len() as u64),
             Sent::Cut { .. } | Sent::Lines(_) => SizeHint::new(),
         }
     }
@@ -141,6 +161,12 @@ impl Answer {
         response
     }
 
+    /// Returns what hyper sends byte by byte, with a pause before each.
+    pub(crate) fn trickling(self, pause: Duration) -> Response<Sent> {
+        let body = Sent::Trickle { bytes: self.body.clone(), pause, next: Box::pin(sleep(pause)) };
+        self.with(body)
+    }
+
     /// Returns lines as an answer that is made while it is sent.
     pub(crate) fn lines(lines: impl Iterator<Item = String> + Send + 'static) -> Response<Sent> {
         let answer = Answer { content_type: "application/x-ndjson", ..Answer::json(200, Bytes::new()) };
@@ -161,8 +187,13 @@ impl Answer {
 }
 
 /// Instead of an answer: the connection ends.
-#[derive(Debug)]
-pub(crate) struct Dropped;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dropped {
+    /// By RST.
+    Reset,
+    /// In good order, by FIN.
+    Closed,
+}
 
 impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,65 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Endpoint, mix::mix};
-
-/// One thing that goes wrong with one request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Fault {
-    /// Answers as usual, but only after `ms` milliseconds.
-    Slow {
-        /// Milliseconds on tokio's clock.
-        ms: u64,
-    },
-    /// Answers this status without looking at the request.
-    Status {
-        /// 429, 500, 502, 503, …
-        code: u16,
-        /// The value of a `Retry-After` header, in seconds.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        retry_after: Option<u64>,
-    },
-    /// Drops the connection (RST) before the request has any effect.
-    Reset,
-    /// Does what was asked, then drops the connection (RST) without an answer.
-    LostAnswer,
-    /// Does what was asked, then sends half of the answer's body and drops the connection.
-    Truncated,
-    /// Does what was asked, then answers 200 with a body that is not JSON.
-    Malformed,
-    /// Answers 400 if the request carries a cursor; otherwise waits for the next one that does.
-    RefusedCursor,
-    /// From this request on the events token gets 401, until [`Fault::RestoreToken`].
-    RevokeToken,
-    /// From this request on the events token works again.
-    RestoreToken,
-    /// JupiterOne closes the job by itself (`ABORTED`) before it looks at the request.
-    CloseJob,
-    /// An upload answers 200 and is forgotten: the counters do not move.
-    Swallow,
-}
-
-impl Fault {
-    /// Returns the name the report counts it under.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Fault::Slow { .. } => "slow",
-            Fault::Status { code: 429, .. } => "429",
-            Fault::Status { code, .. } if *code >= 500 => "5xx",
-            Fault::Status { .. } => "status",
-            Fault::Reset => "reset",
-            Fault::LostAnswer => "lost_answer",
-            Fault::Truncated => "truncated",
-            Fault::Malformed => "malformed",
-            Fault::RefusedCursor => "refused_cursor",
-            Fault::RevokeToken => "revoke_token",
-            Fault::RestoreToken => "restore_token",
-            Fault::CloseJob => "close_job",
-            Fault::Swallow => "swallow",
-        }
-    }
-}
+use crate::{Endpoint, Fault, mix::mix};
 
 /// A fault at a chosen request. In JSON, the body of `POST /script`:
 /// `{"endpoint":"finalize","nth":2,"fault":{"kind":"lost_answer"},"times":1}`.
@@ -245,6 +187,11 @@ impl Plan {
             left: script.times,
             fault: script.fault,
         });
+    }
+
+    /// Forgets every scripted fault that is still to come.
+    pub(crate) fn calm(&self) {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).scripts.clear();
     }
 
     /// Counts a request and returns its fault. Scripts go before chance.

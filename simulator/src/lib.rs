@@ -44,8 +44,11 @@ mod host;
 mod endpoint;
 pub use endpoint::Endpoint;
 
+mod fault;
+pub use fault::{Fault, JobEnd};
+
 mod faults;
-pub use faults::{Fault, Faults, Rates, Script};
+pub use faults::{Faults, Rates, Script};
 
 mod windows;
 
@@ -71,7 +74,7 @@ mod oracle;
 pub use oracle::{Expected, ExpectedRecord, Held};
 
 mod report;
-pub use report::{Comparison, EXAMPLES, Finding, Jobs, LimitReport, Received, Report, Served};
+pub use report::{Comparison, EXAMPLES, Finding, JobSeen, Jobs, LimitReport, Received, Report, Served};
 
 mod bits;
 

@@ -108,7 +108,7 @@ pub struct Jobs {
     pub finished: u64,
     /// Jobs aborted by the client.
     pub aborted: u64,
-    /// Jobs closed by a [`Fault::CloseJob`](crate::Fault::CloseJob).
+    /// Jobs closed by a [`Fault::CloseJob`](crate::Fault::CloseJob) or a [`Fault::EndJob`](crate::Fault::EndJob).
     pub closed: u64,
     /// Jobs that ended in `ERROR_BAD_DATA`, each as `job id: first duplicate key`. They persisted nothing.
     pub bad: Finding,
@@ -119,10 +119,30 @@ pub struct Jobs {
     pub open: Finding,
     /// Open jobs among them whose start answer was lost to an injected fault: no client knows them.
     pub open_unknown: u64,
+    /// Jobs among them that were sent records: an upload that nobody brings to an end.
+    pub open_with_records: u64,
     /// Jobs started while another one of the same integration instance was open and known to its client.
     pub concurrent_jobs: u64,
+    /// Jobs started while another one of the same source and scope held records and was open, or was being
+    /// finalized.
+    pub overlapping_jobs: u64,
     /// Things deleted by finalizing, over all jobs.
     pub deleted: Finding,
+}
+
+/// One sync job, as [`Simulator::jobs`](crate::Simulator::jobs) shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobSeen {
+    /// Its id.
+    pub id: String,
+    /// `source:scope`, or `source:instance`.
+    pub owner: String,
+    /// The state, as the API writes it.
+    pub state: String,
+    /// Entities uploaded.
+    pub entities: u64,
+    /// Relationships uploaded.
+    pub relationships: u64,
 }
 
 /// The held graph against what the served events must have become.

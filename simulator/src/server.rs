@@ -20,7 +20,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::debug;
 
-use crate::host::Host;
+use crate::{answer::Dropped, host::Host};
 
 /// Accepts connections until `stop`, then waits until all have ended.
 pub(crate) async fn listen(listener: TcpListener, host: Arc<Host>, stop: CancellationToken) {
@@ -56,7 +56,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, host: Arc<Host>, stop: 
         let (host, reset) = (Arc::clone(&host), Arc::clone(&reset));
         async move {
             let answer = host.answer(request).await;
-            if answer.is_err() {
+            if matches!(answer, Err(Dropped::Reset)) {
                 reset.store(true, Ordering::Relaxed);
             }
             answer

@@ -6,7 +6,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Comparison, Config, Expected, Held, Report, Script, connect,
+    Comparison, Config, Expected, Held, JobSeen, Report, Script, connect,
     generate::{World, upper_uuid},
     host::{Host, Names},
     jupiterone,
@@ -150,6 +150,16 @@ impl Simulator {
     /// Queues a fault.
     pub fn script(&self, script: Script) {
         self.host.plan.script(script);
+    }
+
+    /// Forgets every scripted fault that is still to come: an outage is over.
+    pub fn calm(&self) {
+        self.host.plan.calm();
+    }
+
+    /// Returns every sync job there is, in the order they were started. Looking moves none on.
+    pub fn jobs(&self) -> Vec<JobSeen> {
+        self.host.jupiterone.seen()
     }
 
     /// Returns what was seen so far, with JupiterOne's graph compared.

@@ -76,7 +76,14 @@ impl Failed {
 
     /// A tenant that stopped.
     pub(crate) fn tenant(name: &str, error: &RunError) -> Failed {
-        Failed::with(&error.remedy(), format!("tenant `{name}` stopped: {}", chain(error)))
+        let remedy = error.remedy();
+        let failed = Failed::with(&remedy, format!("tenant `{name}` stopped: {}", chain(error)));
+        match remedy {
+            Remedy::Retry { .. } => {
+                failed.hint("it may pass by itself: run again later, from where this run came to")
+            }
+            _ => failed,
+        }
     }
 
     /// A stream that is no longer read.

@@ -114,6 +114,7 @@ pub enum Asked {
 /// | 401           | halt: credentials, everywhere (a missing feature answers 401 too: introspect first) ||||
 /// | 403           | halt: credentials, everywhere                                              ||||
 /// | 404           | halt       | halt      | halt          | halt     |
+/// | 409           | halt       | halt      | halt          | retry    |
 /// | 408, 425, 429 | retry      | retry     | retry         | retry    |
 /// | 3xx, else 4xx | halt       | halt      | halt          | halt     |
 /// | 5xx           | retry      | retry     | retry         | retry    |
@@ -121,10 +122,12 @@ pub enum Asked {
 /// Sources: 1Password's status-code page (400, 401, 429, 500; no 403 is
 /// documented), 1Password/events-api-splunk#37 (400 to a stored cursor), the
 /// Splunk app's README (a truncated token answers `404 page not found`).
+/// A conflict (RFC 9110, 409) is with somebody else's sync job, which ends.
 /// JupiterOne's 400 `JOB_NOT_AWAITING_UPLOADS` and 413 are settled by its sink.
 pub fn for_status(status: u16, asked: Asked, after: Option<Duration>) -> Remedy {
     match (status, asked) {
         (408 | 425 | 429 | 500..=599, _) => Remedy::Retry { after },
+        (409, Asked::SyncJob) => Remedy::Retry { after },
         (400, Asked::NextPage) => Remedy::Rewind,
         (401 | 403, Asked::SyncJob) => Remedy::Halt(Halt::Credentials {
             hint: "check the JupiterOne account id, and that the API key is valid and may do `persister:Synchronize`"
@@ -191,6 +194,8 @@ mod tests {
         };
         check(&[408, 425, 429, 500, 502, 503, 504, 520, 599], &all, "retry");
         check(&[400], &[NextPage], "rewind");
+        check(&[409], &[SyncJob], "retry");
+        check(&[409], &[FirstPage, NextPage, Introspection], "halt");
         check(&[400], &[FirstPage, Introspection, SyncJob], "halt");
         check(&[301, 302, 307, 308, 401, 403, 404, 405, 410, 413, 415, 422], &all, "halt");
         for asked in all {

@@ -14,6 +14,8 @@ mod runs;
 
 mod shapes;
 
+mod wire;
+
 use std::{sync::Arc, time::Duration};
 
 use opgraph::{

@@ -1,10 +1,8 @@
 //! Calls of Connect: spoilt if a fault is due, answered. They count in no rate window.
 
-use std::time::Duration;
-
 use hyper::{HeaderMap, Response, header::HeaderValue};
 
-use super::{Host, bearer, sleep_some};
+use super::{Host, bearer, sleep_some, spoil};
 use crate::{
     Fault,
     answer::{Answer, Dropped, Sent},
@@ -24,8 +22,10 @@ impl Host {
             fault = self.plan.next(endpoint, false);
             sleep_some(self.plan.latency(endpoint)).await;
         }
+        if let Some(spoilt) = spoil::before(fault.as_ref(), headers).await {
+            return spoilt;
+        }
         match &fault {
-            Some(Fault::Slow { ms }) => sleep_some(Duration::from_millis(*ms)).await,
             Some(Fault::Status { code: code @ (502 | 503), retry_after }) => {
                 // What a proxy in front says, of which Connect knows nothing.
                 let answer = Answer::html(*code, "<html></html>");
@@ -35,17 +35,11 @@ impl Host {
                 let answer = Refused::on_order(*code).answer().retry_after(*retry_after);
                 return Ok(versioned(answer.whole()));
             }
-            Some(Fault::Reset) => return Err(Dropped),
             _ => {}
         }
         let answer = self.connect.answer(call, query, bearer(headers));
         let answer = answer.unwrap_or_else(|refused| refused.answer());
-        match fault {
-            Some(Fault::LostAnswer) => Err(Dropped),
-            Some(Fault::Truncated) => Ok(versioned(answer.cut())),
-            Some(Fault::Malformed) => Ok(versioned(answer.garbled().whole())),
-            _ => Ok(versioned(answer.whole())),
-        }
+        Ok(versioned(spoil::after(fault, answer, headers).await?))
     }
 }
 

@@ -1,16 +1,13 @@
 //! Calls of the Events API: counted, spoilt if a fault is due, answered.
 
-use std::{
-    sync::{PoisonError, atomic::Ordering},
-    time::Duration,
-};
+use std::sync::{PoisonError, atomic::Ordering};
 
 use bytes::Bytes;
 use hyper::{HeaderMap, Response};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Host, bearer, sleep_some};
+use super::{Host, bearer, sleep_some, spoil};
 use crate::{
     Endpoint, Fault, Stream,
     answer::{Answer, Dropped, Sent},
@@ -44,12 +41,13 @@ impl Host {
             let with = self.errors.load(Ordering::Relaxed).is_multiple_of(2);
             return Ok(self.refuse(429, "Too Many Requests").retry_after(with.then_some(wait)).whole());
         }
+        if let Some(spoilt) = spoil::before(fault.as_ref(), headers).await {
+            return spoilt;
+        }
         match &fault {
-            Some(Fault::Slow { ms }) => sleep_some(Duration::from_millis(*ms)).await,
             Some(Fault::Status { code, retry_after }) => {
                 return Ok(self.refuse(*code, "Something went wrong").retry_after(*retry_after).whole());
             }
-            Some(Fault::Reset) => return Err(Dropped),
             Some(Fault::RevokeToken) => self.revoked.store(true, Ordering::Relaxed),
             Some(Fault::RestoreToken) => self.revoked.store(false, Ordering::Relaxed),
             _ => {}
@@ -62,17 +60,22 @@ impl Host {
                 _ => (self.introspection(&claims), None),
             },
         };
-        match fault {
-            Some(Fault::LostAnswer) => return Err(Dropped),
-            Some(Fault::Truncated) => return Ok(answer.cut()),
-            Some(Fault::Malformed) => return Ok(answer.garbled().whole()),
-            _ => {}
-        }
-        if let (Some(stream), Some(events)) = (stream, served) {
+        // What the client does not get to see was not served.
+        let lost = matches!(
+            fault,
+            Some(
+                Fault::LostAnswer
+                    | Fault::Truncated
+                    | Fault::Malformed
+                    | Fault::Close { .. }
+                    | Fault::Instead { .. }
+            )
+        );
+        if let (Some(stream), Some(events), false) = (stream, served, lost) {
             let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
             ledgers[stream.index()].note(&self.world, stream, &events);
         }
-        Ok(answer.whole())
+        spoil::after(fault, answer, headers).await
     }
 
     /// Returns what the request's token says, or the answer that refuses it.

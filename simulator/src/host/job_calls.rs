@@ -1,14 +1,12 @@
 //! Calls of JupiterOne: checked, spoilt if a fault is due, answered.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use hyper::{
     HeaderMap, Response,
     header::{CONTENT_ENCODING, CONTENT_TYPE},
 };
 
-use super::{Host, bearer, sleep_some};
+use super::{Host, bearer, sleep_some, spoil};
 use crate::{
     Endpoint, Fault,
     answer::{Answer, Dropped, Sent},
@@ -26,8 +24,10 @@ impl Host {
     ) -> Result<Response<Sent>, Dropped> {
         let fault = self.plan.next(endpoint, false);
         sleep_some(self.plan.latency(endpoint)).await;
+        if let Some(spoilt) = spoil::before(fault.as_ref(), headers).await {
+            return spoilt;
+        }
         match &fault {
-            Some(Fault::Slow { ms }) => sleep_some(Duration::from_millis(*ms)).await,
             Some(Fault::Status { code, retry_after }) => {
                 let answer = match code {
                     // What a proxy in front says.
@@ -36,20 +36,16 @@ impl Host {
                 };
                 return Ok(answer.retry_after(*retry_after).whole());
             }
-            Some(Fault::Reset) => return Err(Dropped),
             Some(Fault::CloseJob) => self.jupiterone.close(id),
+            Some(Fault::EndJob { state }) => self.jupiterone.end(id, *state),
+            Some(Fault::ForgetJob) => self.jupiterone.forget(id),
             _ => {}
         }
         let answer = self
             .allowed(endpoint, headers)
             .and_then(|()| self.job_answer(endpoint, id, headers, body, &fault));
         let answer = answer.unwrap_or_else(|refusal| refusal.answer());
-        match fault {
-            Some(Fault::LostAnswer) => Err(Dropped),
-            Some(Fault::Truncated) => Ok(answer.cut()),
-            Some(Fault::Malformed) => Ok(answer.garbled().whole()),
-            _ => Ok(answer.whole()),
-        }
+        spoil::after(fault, answer, headers).await
     }
 
     fn job_answer(
@@ -67,11 +63,11 @@ impl Host {
         let body = body.map_err(unreadable)?;
         let wire_bytes = body.len();
         let encoding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
-        let body = body::unpack(body, encoding, self.config.body_limit).map_err(unreadable)?;
+        let body = body::unpack(body, encoding, self.most_bytes(endpoint)).map_err(unreadable)?;
         let now = self.now().div_euclid(1_000_000);
         match endpoint {
             Endpoint::Start => {
-                let lost = matches!(fault, Some(Fault::LostAnswer | Fault::Truncated | Fault::Malformed));
+                let lost = fault.as_ref().is_some_and(Fault::hides_the_start);
                 self.jupiterone.start(&body, now, lost)
             }
             Endpoint::Status => self.jupiterone.status(id),

@@ -3,6 +3,7 @@
 mod connect_calls;
 mod events_calls;
 mod job_calls;
+mod spoil;
 
 use std::{
     sync::{
@@ -99,11 +100,11 @@ impl Host {
         let route = route::route(request.method(), request.uri().path());
         let (head, body) = request.into_parts();
         let limit = match &route {
-            Route::Job(..) => self.config.body_limit,
+            Route::Job(endpoint, _) => self.most_bytes(*endpoint),
             _ => SMALL,
         };
         let body = match body::read(body, limit).await {
-            Err(Unreadable::Gone) => return Err(Dropped),
+            Err(Unreadable::Gone) => return Err(Dropped::Reset),
             body => body,
         };
         match route {
@@ -128,6 +129,14 @@ impl Host {
             Route::WrongMethod => Ok(Answer::text(405, "405 method not allowed").whole()),
             // Seen in production on a wrong path: plain text (the errors that 1Password's Splunk app lists).
             Route::Unknown => Ok(Answer::text(404, "404 page not found").whole()),
+        }
+    }
+
+    /// Returns the most bytes of a body. The limit is known of uploads only.
+    fn most_bytes(&self, endpoint: Endpoint) -> usize {
+        match endpoint {
+            Endpoint::Upload | Endpoint::Entities | Endpoint::Relationships => self.config.body_limit,
+            _ => SMALL,
         }
     }
 

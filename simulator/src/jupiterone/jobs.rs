@@ -11,7 +11,7 @@ use super::{
     upload::Target,
 };
 use crate::{
-    Finalize,
+    Finalize, JobEnd, JobSeen,
     keys::{KeyId, TypeId},
 };
 
@@ -27,12 +27,39 @@ pub(super) enum Status {
     Aborted,
     AbortedDueToInvalidConfiguration,
     ErrorBadData,
+    ErrorUnexpectedFailure,
 }
 
 impl Status {
+    /// Returns the state as the API writes it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Status::AwaitingUploads => "AWAITING_UPLOADS",
+            Status::FinalizePending => "FINALIZE_PENDING",
+            Status::FinalizingEntities => "FINALIZING_ENTITIES",
+            Status::FinalizingRelationships => "FINALIZING_RELATIONSHIPS",
+            Status::Finished => "FINISHED",
+            Status::Aborted => "ABORTED",
+            Status::AbortedDueToInvalidConfiguration => "ABORTED_DUE_TO_INVALID_CONFIGURATION",
+            Status::ErrorBadData => "ERROR_BAD_DATA",
+            Status::ErrorUnexpectedFailure => "ERROR_UNEXPECTED_FAILURE",
+        }
+    }
+
     /// Whether the job is between `finalize` and its end.
     pub(super) fn is_finalizing(self) -> bool {
         (Status::FinalizePending..=Status::FinalizingRelationships).contains(&self)
+    }
+}
+
+impl From<JobEnd> for Status {
+    fn from(end: JobEnd) -> Status {
+        match end {
+            JobEnd::Aborted => Status::Aborted,
+            JobEnd::AbortedDueToInvalidConfiguration => Status::AbortedDueToInvalidConfiguration,
+            JobEnd::ErrorBadData => Status::ErrorBadData,
+            JobEnd::ErrorUnexpectedFailure => Status::ErrorUnexpectedFailure,
+        }
     }
 }
 
@@ -143,6 +170,8 @@ pub(super) struct PartialDatasets {
 /// One sync job.
 #[derive(Debug)]
 pub(super) struct Job {
+    /// Which of all jobs it is, from 1.
+    pub(super) number: u64,
     pub(super) view: View,
     pub(super) target: Target,
     pub(super) ignore_duplicates: bool,
@@ -174,6 +203,22 @@ impl Job {
             1 => Status::FinalizingEntities,
             2 => Status::FinalizingRelationships,
             _ => Status::Finished,
+        }
+    }
+
+    /// Whether it was sent anything.
+    pub(super) fn holds_records(&self) -> bool {
+        self.view.num_entities_uploaded + self.view.num_relationships_uploaded > 0
+    }
+
+    /// Returns the job as a report shows it.
+    pub(super) fn seen(&self) -> JobSeen {
+        JobSeen {
+            id: self.view.id.clone(),
+            owner: self.owner(),
+            state: self.view.status.name().to_owned(),
+            entities: self.view.num_entities_uploaded,
+            relationships: self.view.num_relationships_uploaded,
         }
     }
 

@@ -3,6 +3,7 @@
 //! Source: JupiterOne docs, sync API reference, diff, patch and cross-scope pages; the SDK's captured traffic. Error
 //! codes are theirs where a source shows one and ours elsewhere.
 
+mod fate;
 mod graph;
 mod jobs;
 mod rules;
@@ -107,9 +108,17 @@ impl JupiterOne {
         if open && accepted.instance.is_some() {
             state.report.concurrent_jobs += 1;
         }
+        let writes = |job: &Job| match job.view.status {
+            Status::AwaitingUploads => job.holds_records(),
+            status => status.is_finalizing(),
+        };
+        if state.jobs.values().any(|job| job.target.scope == scope && writes(job)) {
+            state.report.overlapping_jobs += 1;
+        }
         state.report.started += 1;
         let id = uuid(mix(self.seed ^ state.report.started));
         let job = Job {
+            number: state.report.started,
             view: View::new(id.clone(), &accepted, now),
             target: Target { source: accepted.source, scope, mode: accepted.mode },
             ignore_duplicates: accepted.ignore_duplicates,
@@ -235,17 +244,6 @@ impl JupiterOne {
         Ok(answer)
     }
 
-    /// Closes a job as JupiterOne may do by itself (an issue of the SDK: uploads then get `JOB_NOT_AWAITING_UPLOADS`).
-    pub(crate) fn close(&self, id: &str) {
-        let mut state = self.state();
-        if let Some(job) = state.jobs.get_mut(id)
-            && job.view.status == Status::AwaitingUploads
-        {
-            end(job, Status::Aborted);
-            state.report.closed += 1;
-        }
-    }
-
     /// Takes notes on a job's progress, which people read in JupiterOne.
     pub(crate) fn events(&self, id: &str, body: &[u8], now: i64) -> Result<Answer, Refusal> {
         let Value::Object(body) = read::<Value>(body)? else {
@@ -288,6 +286,7 @@ impl JupiterOne {
             if job.view.status == Status::AwaitingUploads {
                 report.open.add(|| format!("{} ({})", job.view.id, job.owner()));
                 report.open_unknown += u64::from(job.unknown);
+                report.open_with_records += u64::from(job.holds_records());
             }
         }
         report.finalizing = state.finalizing.len() as u64;

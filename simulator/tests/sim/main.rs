@@ -18,3 +18,5 @@ mod connect;
 mod judgement;
 
 mod faults;
+
+mod spoilt;

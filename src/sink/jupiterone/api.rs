@@ -83,7 +83,7 @@ impl Api {
             correlation: None,
             repeat_unknown: true,
         };
-        let job = self.call(call, read).await?;
+        let job = self.call(call).await?;
         self.meter.jobs.add(1);
         Ok(job.id)
     }
@@ -98,10 +98,10 @@ impl Api {
             correlation: None,
             repeat_unknown: true,
         };
-        self.call(call, read).await
+        self.call(call).await
     }
 
-    /// Uploads one body. Ok means that the job has taken all of it.
+    /// Uploads one body. Ok means that the job says it has taken all of it.
     pub(super) async fn upload(
         &self,
         job: &str,
@@ -117,7 +117,7 @@ impl Api {
             correlation: Some(correlation),
             repeat_unknown: false,
         };
-        self.call(call, unread).await
+        self.call(call).await.map(drop)
     }
 
     /// Asks for a job to be finalized; what is of a type in `partial` is kept
@@ -142,7 +142,7 @@ impl Api {
             correlation: None,
             repeat_unknown: false,
         };
-        self.call(call, unread).await
+        self.call(call).await.map(drop)
     }
 
     /// Aborts a job that still takes uploads. Doing it twice does no harm.
@@ -159,16 +159,13 @@ impl Api {
             correlation: None,
             repeat_unknown: true,
         };
-        self.call(call, unread).await
+        self.call(call).await.map(drop)
     }
 
-    /// Makes a call until it is answered. An answer that cannot be `read` may
-    /// have been garbled on its way: it counts as lost.
-    async fn call<T>(
-        &self,
-        call: Call<'_>,
-        read: impl Fn(&str, &Answer) -> Result<T, Failure> + Copy + Send + Sync,
-    ) -> Result<T, Failure> {
+    /// Makes a call until it is answered. Every answer shows the job; one that
+    /// does not was garbled on its way, or is of somebody in between who may
+    /// not even have passed the request on: it counts as lost.
+    async fn call(&self, call: Call<'_>) -> Result<Report, Failure> {
         let settings = &self.settings;
         let mut headers = vec![("JupiterOne-Account", settings.account.clone())];
         if let Some(correlation) = call.correlation {
@@ -217,11 +214,6 @@ fn url(base: &Url, path: &[&str]) -> Url {
 fn json(body: &impl Serialize) -> Body {
     // Structs of strings always have a JSON form.
     Body::plain(serde_json::to_vec(body).unwrap_or_default())
-}
-
-/// Leaves an answer unread: the job's counters, asked for later, say what was done.
-fn unread(_doing: &str, _answer: &Answer) -> Result<(), Failure> {
-    Ok(())
 }
 
 /// Reads the job out of an answer.

@@ -252,7 +252,21 @@ impl Job {
         die_at!("finalize.before");
         self.finalize(ending).await?;
         die_at!("finalize.after");
-        wait_until_over(&self.api, &self.id, ending.may_delete()).await
+        let report = wait_until_over(&self.api, &self.id, ending.may_delete()).await?;
+        self.still_counts(report.uploaded()).await
+    }
+
+    /// The gate behind: what was taken before the end must still be counted
+    /// after it, or nobody knows what of it is in the graph.
+    async fn still_counts(&self, mut counted: Tally) -> Result<(), SinkError> {
+        for round in 1..READINGS {
+            if counted == self.taken {
+                return Ok(());
+            }
+            sleep(pause(self.api.settings.poll, round - 1)).await;
+            counted = self.api.status(&self.id).await.map_err(gone)?.uploaded();
+        }
+        if counted == self.taken { Ok(()) } else { Err(self.miscounts("FINISHED,", counted)) }
     }
 
     /// Asks for the finalization. A lost answer is settled by asking how the
@@ -297,6 +311,11 @@ impl Job {
             // The note is still there: the next run aborts it.
             warn!(job = self.id, error = %failure, "sync job could not be aborted");
         }
+        self.miscounts(when, counted)
+    }
+
+    fn miscounts(&self, when: &str, counted: Tally) -> SinkError {
+        let Tally { entities, relationships } = self.taken;
         self.fails(
             "complete",
             format!(

@@ -15,13 +15,16 @@ use super::{
     failed,
     notes::Note,
     over::{gone, wait_until_over},
-    report::{State, Tally},
+    report::{Report, State, Tally},
     verdict::{Refusal, Standing, refusal, standing},
 };
 use crate::sink::SinkError;
 
 /// Jobs that are looked after at the same time.
 const AT_ONCE: usize = 4;
+
+/// Why a job is aborted, for people who look at it in JupiterOne.
+const ABORTED: &str = "left open by a run that ended";
 
 /// What the acks of this run have to settle.
 #[derive(Debug, Default)]
@@ -54,7 +57,8 @@ impl Left {
     /// | takes uploads           | aborted            | nothing of it            |
     /// | is being finalized      | waited for         | all of it                |
     /// | is finished             | nothing            | all of it                |
-    /// | failed, closed, unknown | nothing            | nobody knows             |
+    /// | failed, closed          | nothing            | nobody knows             |
+    /// | said to be unknown      | aborted, if it can | nobody knows             |
     ///
     /// Waiting is needed: an instance takes one job at a time, and so does a
     /// scope. The delete guard looks at these jobs too, once.
@@ -105,17 +109,35 @@ impl Left {
     }
 }
 
+/// Asks how a job is; `None` if it is said to be unknown.
+async fn asked(api: &Api, id: &str) -> Result<Option<Report>, SinkError> {
+    match api.status(id).await {
+        Ok(report) => Ok(Some(report)),
+        Err(failure) if refusal(&failure) == Refusal::Closed => Ok(None),
+        Err(failure) => Err(failed(failure)),
+    }
+}
+
 /// Ends one job. Answers the most it may have brought into the graph.
 async fn end<S: Store>(api: &Api, home: &Home<S>, note: &Note) -> Result<Tally, SinkError> {
     let Note::Job { id, append_only, told, .. } = note else { return Ok(Tally::default()) };
-    let mut report = match api.status(id).await {
-        Ok(report) => report,
-        Err(failure) if refusal(&failure) == Refusal::Closed => return Ok(Tally::ANY),
-        Err(failure) => return Err(failed(failure)),
+    let mut report = match asked(api, id).await? {
+        Some(report) => report,
+        None => {
+            // Whoever answered may only not know it yet. If it is there after
+            // all, it must not stay open.
+            match api.abort(id, ABORTED).await {
+                Ok(()) => return Ok(Tally::default()),
+                Err(failure) if refusal(&failure) == Refusal::Closed => {}
+                Err(failure) => return Err(failed(failure)),
+            }
+            let Some(report) = asked(api, id).await? else { return Ok(Tally::ANY) };
+            report
+        }
     };
     die_at!("left.found");
     if report.state == State::AwaitingUploads {
-        let Err(failure) = api.abort(id, "left open by a run that ended").await else {
+        let Err(failure) = api.abort(id, ABORTED).await else {
             die_at!("left.aborted");
             info!(job = id, "sync job left open by an earlier run, aborted");
             return Ok(Tally::default());
@@ -123,7 +145,7 @@ async fn end<S: Store>(api: &Api, home: &Home<S>, note: &Note) -> Result<Tally, 
         // It may have been closed since it was asked; only then all is well.
         report = api.status(id).await.map_err(gone)?;
         if report.state == State::AwaitingUploads {
-            return Err(failed(failure));
+            return Err(gone(failure));
         }
     }
     if let State::Working(_) = report.state {

@@ -20,7 +20,9 @@ use crate::{
 /// Reports of records that could not be stored are logged and counted, and the
 /// job is good all the same: sending them again would give the same answer and
 /// would hold up everything behind them.
-pub(super) async fn wait_until_over(api: &Api, id: &str, may_delete: Tally) -> Result<(), SinkError> {
+///
+/// Answers the job as it was in the end.
+pub(super) async fn wait_until_over(api: &Api, id: &str, may_delete: Tally) -> Result<Report, SinkError> {
     let deadline = Instant::now() + api.settings.finalize_deadline;
     let mut round = 0;
     loop {
@@ -40,7 +42,7 @@ pub(super) async fn wait_until_over(api: &Api, id: &str, may_delete: Tally) -> R
                     warn!(job = id, entities, relationships, "sync job could not store some records");
                 }
                 info!(job = id, "sync job finished");
-                return Ok(());
+                return Ok(report);
             }
             Standing::Failed => return Err(fails(Remedy::RETRY, closed(&report))),
             Standing::Deleted(Tally { entities, relationships }) => {

@@ -1,0 +1,184 @@
+//! A state that looks at JupiterOne whenever something is committed, and fails when it is told to.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use opgraph_simulator::Simulator;
+use opgraph_state::{
+    Checkpoint, Claim, Commit, Cursor, Entry, Epoch, Fingerprint, MemoryStore, Quarantined, Store,
+    StoreError, UnixMs, UploadNote,
+};
+
+#[derive(Clone)]
+pub(super) struct Watched {
+    inner: MemoryStore,
+    simulator: Arc<Simulator>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Default)]
+pub(super) struct Seen {
+    /// By run, the jobs it noted.
+    noted: BTreeMap<Epoch, HashSet<String>>,
+    /// Events behind the checkpoints.
+    pub(super) committed: u64,
+    /// Events and records in quarantine.
+    set_aside: u64,
+    /// Every commit that came too early.
+    pub(super) wrong: Vec<String>,
+    /// There is one upload in a run, so that all its jobs are behind its commit.
+    pub(super) one_upload: bool,
+    /// The next so many notes of jobs fail.
+    pub(super) fail_notes: u32,
+    /// The next so many commits fail, each once nothing is under way at JupiterOne any more.
+    pub(super) fail_commits: u32,
+}
+
+/// What a disk says that is full.
+fn full(doing: &str) -> StoreError {
+    StoreError::Io { doing: doing.to_owned(), cause: Arc::new(std::io::Error::other("disk full")) }
+}
+
+impl Watched {
+    pub(super) fn new(simulator: Arc<Simulator>) -> Watched {
+        let seen = Seen { one_upload: true, ..Seen::default() };
+        Watched { inner: MemoryStore::default(), simulator, seen: Arc::new(Mutex::new(seen)) }
+    }
+
+    pub(super) fn seen<T>(&self, look: impl FnOnce(&mut Seen) -> T) -> T {
+        look(&mut self.seen.lock().unwrap())
+    }
+
+    /// Every job that the commit settles is over, and FINISHED if this run started it.
+    fn look(&self, commit: &Commit) {
+        let states: HashMap<String, String> =
+            self.simulator.jobs().into_iter().map(|job| (job.id, job.state)).collect();
+        let held: u64 =
+            self.simulator.jobs().iter().filter(|job| job.state == "FINISHED").map(|job| job.entities).sum();
+        self.seen(|seen| {
+            let own = seen.noted.get(&commit.epoch).cloned().unwrap_or_default();
+            for name in &commit.settled {
+                let Some(id) = name.strip_prefix("jupiterone/job/") else { continue };
+                let state = states.get(id).map_or("unknown", String::as_str);
+                let over = !state.starts_with("FINALIZ") && state != "AWAITING_UPLOADS";
+                if !over || own.contains(id) && state != "FINISHED" {
+                    seen.wrong.push(format!("committed while job {id} was {state}"));
+                }
+            }
+            for id in own.iter().filter(|_| seen.one_upload) {
+                let state = states.get(id).map_or("unknown", String::as_str);
+                if state != "FINISHED" {
+                    seen.wrong.push(format!("committed while job {id} of the only upload was {state}"));
+                }
+            }
+            seen.committed += commit.steps.iter().map(|step| step.events()).sum::<u64>();
+            // What was set aside is nowhere at JupiterOne, and durable with this commit.
+            seen.set_aside += commit.quarantined.len() as u64;
+            if seen.committed > held + seen.set_aside {
+                seen.wrong.push(format!("{} events committed, {held} entities FINISHED", seen.committed));
+            }
+        });
+    }
+
+    /// Waits until no job is under way: an upload that finishes behind this one has its chance.
+    async fn quiet(&self) {
+        let mut last = Vec::new();
+        loop {
+            tokio::time::sleep(Duration::from_millis(25)).await;
+            let now = self.simulator.jobs();
+            let busy = now.iter().any(|job| job.state.starts_with("FINALIZ"));
+            if !busy && now == last {
+                return;
+            }
+            last = now;
+        }
+    }
+}
+
+fn take(count: &mut u32) -> bool {
+    let due = *count > 0;
+    *count = count.saturating_sub(1);
+    due
+}
+
+impl Store for Watched {
+    async fn claim(&self, tenant: &str, first: &[(String, Cursor)], at: UnixMs) -> Result<Claim, StoreError> {
+        self.inner.claim(tenant, first, at).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        if self.seen(|seen| take(&mut seen.fail_commits)) {
+            self.quiet().await;
+            return Err(full("commit"));
+        }
+        self.look(&commit);
+        self.inner.commit(commit).await
+    }
+
+    async fn renew(&self, tenant: &str, epoch: Epoch, until: UnixMs) -> Result<(), StoreError> {
+        self.inner.renew(tenant, epoch, until).await
+    }
+
+    async fn release(&self, tenant: &str, epoch: Epoch, at: UnixMs) -> Result<(), StoreError> {
+        self.inner.release(tenant, epoch, at).await
+    }
+
+    async fn rewind(
+        &self,
+        tenant: &str,
+        stream: &str,
+        to: Cursor,
+        at: UnixMs,
+    ) -> Result<Checkpoint, StoreError> {
+        self.inner.rewind(tenant, stream, to, at).await
+    }
+
+    async fn note_upload(&self, tenant: &str, epoch: Epoch, note: UploadNote) -> Result<(), StoreError> {
+        if let Some(id) = note.name.strip_prefix("jupiterone/job/") {
+            if self.seen(|seen| take(&mut seen.fail_notes)) {
+                return Err(full("note an upload"));
+            }
+            self.seen(|seen| seen.noted.entry(epoch).or_default().insert(id.to_owned()));
+        }
+        self.inner.note_upload(tenant, epoch, note).await
+    }
+
+    async fn seen(
+        &self,
+        tenant: &str,
+        stream: &str,
+        at_least: Option<usize>,
+    ) -> Result<Vec<Fingerprint>, StoreError> {
+        self.inner.seen(tenant, stream, at_least).await
+    }
+
+    async fn directory(&self, tenant: &str, keys: Vec<String>) -> Result<Vec<Option<Entry>>, StoreError> {
+        self.inner.directory(tenant, keys).await
+    }
+
+    async fn directory_shard(&self, tenant: &str, shard: u8) -> Result<Vec<Entry>, StoreError> {
+        self.inner.directory_shard(tenant, shard).await
+    }
+
+    async fn quarantined(&self, tenant: &str, limit: usize) -> Result<Vec<Quarantined>, StoreError> {
+        self.inner.quarantined(tenant, limit).await
+    }
+
+    async fn quarantine_len(&self, tenant: &str) -> Result<u64, StoreError> {
+        self.inner.quarantine_len(tenant).await
+    }
+
+    async fn checkpoints(&self) -> Result<BTreeMap<String, BTreeMap<String, Checkpoint>>, StoreError> {
+        self.inner.checkpoints().await
+    }
+}
+
+impl Seen {
+    /// How many jobs were noted so far.
+    pub(super) fn noted(&self) -> u64 {
+        self.noted.values().map(|jobs| jobs.len() as u64).sum()
+    }
+}
