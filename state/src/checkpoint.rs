@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cursor, SourceInfo, Step, UnixMs};
+use crate::{Cursor, QuarantineId, SourceInfo, Step, UnixMs};
 
 /// Counts the runs of a tenant. A commit from an older run is refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -115,5 +115,11 @@ pub enum Refused {
         stored: Cursor,
         /// Where the refused step starts.
         from: Cursor,
+    },
+    /// An entry that was to be taken out of the quarantine is not there.
+    #[error("the quarantine holds no entry {id} of `{}`", id.stream)]
+    NotInQuarantine {
+        /// The entry.
+        id: QuarantineId,
     },
 }

@@ -35,7 +35,7 @@ pub use commit::{Commit, SourceInfo, Step};
 pub use cursor::{Advance, Cursor, NotJoined};
 pub use directory::{Entry, Version, shard_of};
 pub use memory::MemoryStore;
-pub use quarantine::Quarantined;
+pub use quarantine::{Listed, QuarantineId, Quarantined};
 pub use seen::Fingerprint;
 pub use sled_store::{OpenOptions, SledStore};
 pub use store::{Claim, Store, StoreError, UploadNote};

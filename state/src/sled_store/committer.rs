@@ -20,7 +20,7 @@ use super::{
     trees::{Tree, Trees},
     values::COMMITS_KEY,
 };
-use crate::{Checkpoint, Claim, Commit, Cursor, Epoch, StoreError, UnixMs, UploadNote};
+use crate::{Checkpoint, Claim, Commit, Cursor, Epoch, QuarantineId, StoreError, UnixMs, UploadNote};
 
 /// Requests in one group at most.
 pub(super) const GROUP: usize = 256;
@@ -39,6 +39,7 @@ pub(super) enum Write {
     Renew { tenant: String, epoch: Epoch, until: UnixMs, reply: Reply<()> },
     Rewind { tenant: String, stream: String, to: Cursor, reply: Reply<Checkpoint> },
     NoteUpload { tenant: String, epoch: Epoch, note: UploadNote, reply: Reply<()> },
+    QuarantineDrop { tenant: String, ids: Vec<QuarantineId>, reply: Reply<()> },
 }
 
 impl Write {
@@ -145,6 +146,9 @@ fn decide_one(overlay: &mut Overlay<'_>, pruning: &mut Pruning, request: Write) 
         }
         Write::NoteUpload { tenant, epoch, note, reply } => {
             hold(reply, draft(overlay, |draft| decide::note_upload(draft, &tenant, epoch, &note)))
+        }
+        Write::QuarantineDrop { tenant, ids, reply } => {
+            hold(reply, draft(overlay, |draft| decide::take_out(draft, &tenant, &ids)))
         }
     }
 }
