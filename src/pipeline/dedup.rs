@@ -28,7 +28,8 @@ pub(super) async fn run<T: Store>(
 ) -> Result<(), Stopped> {
     while let Some(mut page) = pages.recv().await {
         let stream = page.stream();
-        if page.is_rewind() {
+        // An entry may have been in quarantine for longer than the newest ids reach back.
+        if page.is_rewind() || !page.released().is_empty() {
             memory.recall(&store, &tenant, stream).await?;
         }
         let seen = memory.of(stream);

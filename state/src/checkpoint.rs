@@ -60,6 +60,9 @@ impl Checkpoint {
     /// A step to [`Cursor::Since`] is a rewind: `rewinding` becomes true and
     /// stays so until a step says that its stream has caught up. The newest
     /// event time never falls, a rewind aside nothing else does either.
+    ///
+    /// A step may stay where it is, as what comes out of the quarantine does:
+    /// it moves nothing, rewinds nothing, and its ids and counts are kept.
     pub fn advanced(
         &self,
         stored: Epoch,
@@ -77,7 +80,8 @@ impl Checkpoint {
                 from: step.advance.from().clone(),
             });
         }
-        let rewound = step.rewound || matches!(step.advance.to(), Cursor::Since(_));
+        let moved = step.advance.to() != step.advance.from();
+        let rewound = step.rewound || moved && matches!(step.advance.to(), Cursor::Since(_));
         Ok(Checkpoint {
             cursor: step.advance.to().clone(),
             source: step.source.clone(),

@@ -41,6 +41,8 @@ pub(super) struct Packed {
     /// The same on every repeat of this body, so that JupiterOne's logs show them as one.
     pub(super) correlation: String,
     pieces: Vec<Piece>,
+    /// The one record as it was, if it has lost its raw data since.
+    whole: Option<String>,
 }
 
 /// A record within a body.
@@ -48,6 +50,8 @@ pub(super) struct Packed {
 struct Piece {
     start: usize,
     end: usize,
+    /// Bytes of labels before the brace that ends it.
+    labels: usize,
     origin: Origin,
 }
 
@@ -71,29 +75,47 @@ impl Packed {
     /// Makes what was refused as too large smaller.
     pub(super) fn smaller(self, now: UnixMs) -> Smaller {
         if let [piece] = self.pieces[..] {
-            let record = self.text(piece);
-            return match without_raw_data(record) {
-                Some(bare) => Smaller::Bare(pack(self.kind, [(bare.as_str(), piece.origin)])),
-                None => Smaller::Never(refused(piece.origin, record, now)),
+            // Set aside as it was mapped: a retry labels it anew.
+            let record = self.record(piece);
+            return match without_raw_data(&record) {
+                Some(bare) => {
+                    let bare = pack(self.kind, [(bare.as_str(), "", piece.origin)]);
+                    Smaller::Bare(Packed { whole: Some(record), ..bare })
+                }
+                None => Smaller::Never(refused(piece.origin, self.whole.as_deref().unwrap_or(&record), now)),
             };
         }
         let half = self.pieces.len() / 2;
-        let part =
-            |pieces: &[Piece]| pack(self.kind, pieces.iter().map(|piece| (self.text(*piece), piece.origin)));
+        let part = |pieces: &[Piece]| {
+            let records: Vec<_> = pieces.iter().map(|piece| (self.record(*piece), *piece)).collect();
+            let records = records.iter().map(|(record, piece)| (record.as_str(), self.labels(*piece), piece.origin));
+            pack(self.kind, records)
+        };
         Smaller::Halves(part(&self.pieces[..half]), part(&self.pieces[half..]))
     }
 
-    fn text(&self, piece: Piece) -> &str {
-        // Cut at the bounds of records that were strings.
-        std::str::from_utf8(&self.json[piece.start..piece.end]).unwrap_or_default()
+    /// A record without its labels.
+    fn record(&self, piece: Piece) -> String {
+        let mut record = self.text(piece.start, piece.end - 1 - piece.labels).to_owned();
+        record.push('}');
+        record
+    }
+
+    fn labels(&self, piece: Piece) -> &str {
+        self.text(piece.end - 1 - piece.labels, piece.end - 1)
+    }
+
+    fn text(&self, start: usize, end: usize) -> &str {
+        // Cut at the bounds of what were strings.
+        std::str::from_utf8(&self.json[start..end]).unwrap_or_default()
     }
 }
 
 /// Packs records that are known to fit.
-fn pack<'a>(kind: Kind, records: impl IntoIterator<Item = (&'a str, Origin)>) -> Packed {
+fn pack<'a>(kind: Kind, records: impl IntoIterator<Item = (&'a str, &'a str, Origin)>) -> Packed {
     let mut packer = Packer::new(kind, usize::MAX);
-    for (json, origin) in records {
-        packer.append(json, "", origin);
+    for (json, labels, origin) in records {
+        packer.append(json, labels, origin);
     }
     packer.close()
 }
@@ -167,7 +189,7 @@ impl Packer {
             }
             _ => self.json.push_str(json),
         }
-        self.pieces.push(Piece { start, end: self.json.len(), origin });
+        self.pieces.push(Piece { start, end: self.json.len(), labels: labels.len(), origin });
     }
 
     fn close(&mut self) -> Packed {
@@ -178,6 +200,7 @@ impl Packer {
             json: json.into(),
             correlation: correlation(),
             pieces: std::mem::take(&mut self.pieces),
+            whole: None,
         }
     }
 }
