@@ -1,5 +1,7 @@
 //! The command line: every command, flag and help text.
 
+mod quarantine;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{
@@ -7,6 +9,8 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use opgraph_state::UnixMs;
+
+pub use self::quarantine::{DropEntries, Entries, ListEntries, Quarantine, RetryEntries, ShowEntry};
 
 use crate::{
     config::{FileFlags, Flags, values},
@@ -75,6 +79,9 @@ pub enum Command {
     /// Show or move the places up to which events have been committed
     #[command(subcommand)]
     Cursors(Cursors),
+    /// See, deliver again or drop what was set aside
+    #[command(subcommand)]
+    Quarantine(Quarantine),
 }
 
 /// `opgraph run`
@@ -313,7 +320,9 @@ mod tests {
 
     #[test]
     fn every_line_of_the_examples_can_be_typed() {
-        for examples in [EXAMPLES, RUN_EXAMPLES, DEMO_EXAMPLES, CHECK_EXAMPLES, REWIND_EXAMPLES] {
+        let quarantine = [quarantine::RETRY_EXAMPLES, quarantine::DROP_EXAMPLES];
+        let others = [EXAMPLES, RUN_EXAMPLES, DEMO_EXAMPLES, CHECK_EXAMPLES, REWIND_EXAMPLES];
+        for examples in others.into_iter().chain(quarantine) {
             let lines = examples.lines().filter_map(|line| line.strip_prefix("  "));
             for line in lines.filter_map(|line| line.split_once("opgraph ").map(|(_, rest)| rest)) {
                 // Two spaces begin the explanation.

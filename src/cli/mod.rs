@@ -14,6 +14,10 @@ mod status;
 
 mod cursors;
 
+mod quarantine;
+
+mod ask;
+
 mod failed;
 
 mod logs;
@@ -31,7 +35,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use self::{
-    args::{Cli, Command, Cursors},
+    args::{Cli, Command, Cursors, Quarantine},
     failed::{Exit, Failed},
     logs::Screen,
 };
@@ -76,6 +80,10 @@ fn dispatch(cli: Cli, screen: Screen) -> Result<(), Failed> {
             Command::Status(status) => status::run(status).await,
             Command::Cursors(Cursors::Show(show)) => cursors::show(show).await,
             Command::Cursors(Cursors::Rewind(rewind)) => cursors::rewind(rewind).await,
+            Command::Quarantine(Quarantine::List(list)) => quarantine::list(list).await,
+            Command::Quarantine(Quarantine::Show(show)) => quarantine::show(show).await,
+            Command::Quarantine(Quarantine::Retry(retry)) => quarantine::retry(retry).await,
+            Command::Quarantine(Quarantine::Drop(drop)) => quarantine::drop(drop).await,
         }
     });
     // A blocking call that hangs must not keep the process from ending.

@@ -187,10 +187,11 @@ impl Stopped {
             Stopped::Sink(error) => error.remedy.clone(),
             Stopped::Store(error) => crate::supervisor::store_remedy(error),
             Stopped::Quarantine { .. } => Remedy::Halt(Halt::Guard {
-                hint: "look at `opgraph quarantine list`: the API may have changed its shape. A newer opgraph \
+                hint:
+                    "look at `opgraph quarantine list`: the API may have changed its shape. A newer opgraph \
                        may read the entries (`opgraph quarantine retry`); what nobody needs can go (`opgraph \
                        quarantine drop`)"
-                    .to_owned(),
+                        .to_owned(),
             }),
             // The next run starts from the checkpoints; if it happens again, it is reported again.
             Stopped::Gap(_) | Stopped::Panic(_) => Remedy::RETRY,

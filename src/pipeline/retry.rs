@@ -84,8 +84,7 @@ pub async fn run<K: Sink, T: Store + Clone>(retry: Retry<K, T>) -> Result<(), St
     );
     stages.spawn(map::run(fresh, mapping, meter.clone(), mapped_out).in_current_span());
     stages.spawn(upload::run(mapped, sink, acks_out).in_current_span());
-    stages
-        .spawn(commit::run(acks, store, tenant, epoch, limits.quarantine, clock, meter).in_current_span());
+    stages.spawn(commit::run(acks, store, tenant, epoch, limits.quarantine, clock, meter).in_current_span());
     while let Some(ended) = stages.join_next().await {
         ended.map_err(Stopped::Panic)??;
     }

@@ -8,6 +8,8 @@ mod faults;
 
 mod plan_scope;
 
+mod retries;
+
 mod runs;
 
 mod shapes;

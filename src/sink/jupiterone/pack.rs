@@ -55,7 +55,7 @@ struct Piece {
     origin: Origin,
 }
 
-/// A body after JupiterOne called it too large.
+/// A body after JupiterOne refused it: as too large, or for a record in it.
 #[derive(Debug)]
 pub(super) enum Smaller {
     /// Half of the records each.
@@ -72,8 +72,9 @@ impl Packed {
         self.pieces.len() as u64
     }
 
-    /// Makes what was refused as too large smaller.
-    pub(super) fn smaller(self, now: UnixMs) -> Smaller {
+    /// Makes a refused body smaller. `why` is the reason that a record is set
+    /// aside with when it is the last one, and bare.
+    pub(super) fn smaller(self, why: &str, now: UnixMs) -> Smaller {
         if let [piece] = self.pieces[..] {
             // Set aside as it was mapped: a retry labels it anew.
             let record = self.record(piece);
@@ -82,13 +83,17 @@ impl Packed {
                     let bare = pack(self.kind, [(bare.as_str(), "", piece.origin)]);
                     Smaller::Bare(Packed { whole: Some(record), ..bare })
                 }
-                None => Smaller::Never(refused(piece.origin, self.whole.as_deref().unwrap_or(&record), now)),
+                None => {
+                    let whole = self.whole.as_deref().unwrap_or(&record);
+                    Smaller::Never(refused(piece.origin, whole, why, now))
+                }
             };
         }
         let half = self.pieces.len() / 2;
         let part = |pieces: &[Piece]| {
             let records: Vec<_> = pieces.iter().map(|piece| (self.record(*piece), *piece)).collect();
-            let records = records.iter().map(|(record, piece)| (record.as_str(), self.labels(*piece), piece.origin));
+            let records =
+                records.iter().map(|(record, piece)| (record.as_str(), self.labels(*piece), piece.origin));
             pack(self.kind, records)
         };
         Smaller::Halves(part(&self.pieces[..half]), part(&self.pieces[half..]))
@@ -214,14 +219,12 @@ pub(super) fn without_raw_data(json: &str) -> Option<String> {
     Some(format!("{}}}", &json[..at]))
 }
 
-/// Sets aside a record that no body can hold.
-pub(super) fn refused(origin: Origin, json: &str, now: UnixMs) -> Quarantined {
-    Quarantined {
-        stream: origin.to_owned(),
-        reason: "JupiterOne takes no record of this size, even without raw data".to_owned(),
-        body: json.to_owned(),
-        at: now,
-    }
+/// Why a record that no body can hold is set aside.
+pub(super) const TOO_LARGE: &str = "JupiterOne takes no record of this size, even without raw data";
+
+/// Sets aside a record that JupiterOne will never take.
+pub(super) fn refused(origin: Origin, json: &str, why: &str, now: UnixMs) -> Quarantined {
+    Quarantined { stream: origin.to_owned(), reason: why.to_owned(), body: json.to_owned(), at: now }
 }
 
 /// A random uuid (version 4): what JupiterOne's SDK sends with an upload. No
@@ -309,19 +312,40 @@ mod tests {
         }
         let whole = packer.flush().unwrap();
         let first = whole.correlation.clone();
-        let Smaller::Halves(left, right) = whole.smaller(NOW) else { panic!("three records are halved") };
+        let Smaller::Halves(left, right) = whole.smaller(TOO_LARGE, NOW) else {
+            panic!("three records are halved")
+        };
         assert_eq!(
             (keys(&left), keys(&right)),
             (vec!["k0".to_owned()], vec!["k1".to_owned(), "k2".to_owned()])
         );
         assert!(left.correlation != right.correlation && left.correlation != first);
-        let Smaller::Halves(_, last) = right.smaller(NOW) else { panic!("two records are halved") };
-        let Smaller::Bare(bare) = last.smaller(NOW) else { panic!("raw data goes first") };
+        let Smaller::Halves(_, last) = right.smaller(TOO_LARGE, NOW) else {
+            panic!("two records are halved")
+        };
+        let Smaller::Bare(bare) = last.smaller(TOO_LARGE, NOW) else { panic!("raw data goes first") };
         let value: Value = serde_json::from_slice(&bare.json).unwrap();
         assert_eq!(value, json!({ "entities": [{ "_key": "k2", "x": ",\"_rawData\":" }] }));
-        let Smaller::Never(aside) = bare.smaller(NOW) else { panic!("nothing is left to leave out") };
+        let Smaller::Never(aside) = bare.smaller(TOO_LARGE, NOW) else {
+            panic!("nothing is left to leave out")
+        };
         assert_eq!((aside.stream.as_str(), aside.at), ("auditevents", NOW));
-        assert_eq!(aside.body, r#"{"_key":"k2","x":",\"_rawData\":"}"#);
+        assert_eq!(aside.body, raw, "whole, so that a retry has all of it");
+    }
+
+    #[test]
+    fn labels_stay_on_what_is_halved_and_never_reach_the_quarantine() {
+        let mut packer = Packer::new(Kind::Relationships, LARGEST_BODY);
+        for key in ["k0", "k1"] {
+            packer.push(&record(key, 1), ",\"_a\":\"{b}\"", "s").unwrap();
+        }
+        let Smaller::Halves(left, _) = packer.flush().unwrap().smaller(TOO_LARGE, NOW) else {
+            panic!("two are halved")
+        };
+        let value: Value = serde_json::from_slice(&left.json).unwrap();
+        assert_eq!(value["relationships"][0]["_a"], "{b}");
+        let Smaller::Never(aside) = left.smaller(TOO_LARGE, NOW) else { panic!("one without raw data") };
+        assert_eq!(aside.body, record("k0", 1));
     }
 
     #[test]

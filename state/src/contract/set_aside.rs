@@ -116,7 +116,8 @@ pub async fn an_entry_is_found_by_its_id_and_listed_without_its_body<S: Store>(f
 /// In the transaction of its steps; what comes again later is a new entry.
 pub async fn a_commit_takes_out_what_it_releases_and_nothing_else<S: Store>(fresh: &impl Fn() -> S) {
     let store = fresh();
-    let entries = [quarantined("s", &"x".repeat(20_000), 1), quarantined("t", "b", 2), quarantined("s", "c", 3)];
+    let entries =
+        [quarantined("s", &"x".repeat(20_000), 1), quarantined("t", "b", 2), quarantined("s", "c", 3)];
     put(&store, "acme", entries.to_vec()).await;
     put(&store, "other", entries.to_vec()).await;
     let run = claim(&store, "acme", &["s"]).await;
@@ -178,7 +179,8 @@ pub async fn releasing_what_is_not_there_refuses_the_whole_commit<S: Store>(fres
 /// No epoch is needed and none is raised: a run goes on.
 pub async fn a_person_takes_out_all_that_is_named_or_nothing<S: Store>(fresh: &impl Fn() -> S) {
     let store = fresh();
-    let entries = [quarantined("s", &"x".repeat(20_000), 1), quarantined("t", "b", 2), quarantined("s", "c", 3)];
+    let entries =
+        [quarantined("s", &"x".repeat(20_000), 1), quarantined("t", "b", 2), quarantined("s", "c", 3)];
     let ids = entries.each_ref().map(Quarantined::id);
     assert_not_there(&store.quarantine_drop("acme", vec![ids[0].clone()]).await, &ids[0]);
     put(&store, "acme", entries.to_vec()).await;

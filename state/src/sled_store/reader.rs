@@ -125,10 +125,7 @@ fn directory_shard(trees: &Trees, tenant: &str, shard: u8) -> Result<Vec<Entry>,
     Ok(entries)
 }
 
-fn quarantine(
-    trees: &Trees,
-    tenant: &str,
-) -> impl Iterator<Item = Result<Quarantined, StoreError>> + use<> {
+fn quarantine(trees: &Trees, tenant: &str) -> impl Iterator<Item = Result<Quarantined, StoreError>> + use<> {
     let stored = parts::join(Tree::Quarantine, trees.scan(Tree::Quarantine, &rows::quarantine(tenant)));
     let entry = |(key, bytes): (sled::IVec, Vec<u8>)| values::from_json(Tree::Quarantine, &key, &bytes);
     stored.map(move |value| value.and_then(entry))
