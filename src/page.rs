@@ -3,7 +3,9 @@
 use std::collections::{HashMap, hash_map};
 
 use foldhash::fast::FixedState;
-use opgraph_state::{Advance, Entry, Fingerprint, NotJoined, Quarantined, SourceInfo, Step, UnixMs};
+use opgraph_state::{
+    Advance, Checkpoint, Entry, Fingerprint, NotJoined, QuarantineId, Quarantined, SourceInfo, Step, UnixMs,
+};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
@@ -31,6 +33,7 @@ pub struct Place {
     stream: Stream,
     step: Step,
     quarantined: Vec<Quarantined>,
+    released: Vec<QuarantineId>,
 }
 
 impl Place {
@@ -48,7 +51,18 @@ impl Place {
                 caught_up: false,
             },
             quarantined: Vec::new(),
+            released: Vec::new(),
         }
+    }
+
+    /// The place of a page that holds quarantined entries again.
+    ///
+    /// Its step stays where its stream stands, so the stream is neither moved
+    /// nor skipped: with it become durable the ids of the page's events and
+    /// that `released` are no longer in quarantine.
+    pub fn staying(stream: Stream, at: &Checkpoint, released: Vec<QuarantineId>) -> Place {
+        let stays = Advance::new(at.cursor.clone(), at.cursor.clone());
+        Place { released, ..Place::new(stream, stays, at.source.clone()) }
     }
 
     /// Notes the newest event time of the page.
@@ -107,6 +121,11 @@ impl<T> Page<T> {
         self.place.step.rewound
     }
 
+    /// The quarantined entries that the page holds again; none of a page from a source.
+    pub fn released(&self) -> &[QuarantineId] {
+        &self.place.released
+    }
+
     /// Whether nothing more was waiting behind the page.
     pub fn is_caught_up(&self) -> bool {
         self.place.step.caught_up
@@ -123,6 +142,7 @@ impl<T> Page<T> {
 pub struct Coverage {
     steps: Vec<(Stream, Step)>,
     quarantined: Vec<Quarantined>,
+    released: Vec<QuarantineId>,
     shared: HashMap<String, Entry, FixedState>,
     shared_bytes: usize,
     events: u64,
@@ -136,12 +156,13 @@ impl Coverage {
     ///
     /// [`NotJoined`] if a page of its stream is missing in between.
     pub fn add(&mut self, page: &Page<Records>) -> Result<(), NotJoined> {
-        let Place { stream, step, quarantined } = &page.place;
+        let Place { stream, step, quarantined, released } = &page.place;
         match self.steps.iter_mut().find(|(of, _)| of == stream) {
             Some((_, so_far)) => join(so_far, step)?,
             None => self.steps.push((*stream, step.clone())),
         }
         self.quarantined.extend_from_slice(quarantined);
+        self.released.extend_from_slice(released);
         self.events += step.events();
         self.bytes += page.items.bytes();
         for record in page.items.of(Sharing::Shared) {
@@ -191,6 +212,12 @@ impl Coverage {
         self.shared.values()
     }
 
+    /// Whether quarantined entries are among it: what a sink would leave out
+    /// as known to it may be what it had set aside.
+    pub fn is_retry(&self) -> bool {
+        !self.released.is_empty()
+    }
+
     /// Memory that the shared records take.
     pub fn shared_bytes(&self) -> usize {
         self.shared_bytes
@@ -206,10 +233,10 @@ impl Coverage {
         self.bytes
     }
 
-    /// Takes the coverage apart: steps, shared records, quarantine.
-    pub fn into_parts(self) -> (Vec<Step>, Vec<Entry>, Vec<Quarantined>) {
+    /// Takes the coverage apart: steps, shared records, what was set aside, what leaves the quarantine.
+    pub fn into_parts(self) -> (Vec<Step>, Vec<Entry>, Vec<Quarantined>, Vec<QuarantineId>) {
         let steps = self.steps.into_iter().map(|(_, step)| step).collect();
-        (steps, self.shared.into_values().collect(), self.quarantined)
+        (steps, self.shared.into_values().collect(), self.quarantined, self.released)
     }
 }
 

@@ -161,6 +161,9 @@ pub fn store_remedy(error: &StoreError) -> Remedy {
         StoreError::Refused(Refused::Fenced { .. }) => {
             "another run has taken this tenant over: run it in one place only"
         }
+        StoreError::Refused(Refused::NotInQuarantine { .. }) => {
+            return Remedy::halt("nothing was changed: see what is there with `opgraph quarantine list`");
+        }
         // A page went missing between two others: start again from the checkpoint.
         StoreError::Refused(Refused::NotChained { .. }) => return Remedy::RETRY,
         StoreError::Refused(Refused::HasCheckpoints { .. }) => {

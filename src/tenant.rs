@@ -2,13 +2,13 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use opgraph_state::{Epoch, Store, UploadNote};
+use opgraph_state::{Cursor, Epoch, QuarantineId, Store, UploadNote};
 
 use crate::{
     clock::Clock,
     config::{self, Polling},
     http::{Client, Halt, Remedy},
-    pipeline::{self, Drained},
+    pipeline::{self, Drained, Stopped, retry::Retry},
     secret::{Claims, SecretError},
     sink::{
         Sink, SinkError, UploadLimits,
@@ -17,7 +17,7 @@ use crate::{
         jupiterone::{Home, JupiterOne, JupiterOneSettings, Plan},
     },
     source::Pace,
-    stream::Mapping,
+    stream::{Mapping, Stream},
     supervisor::{Access, Outside, RunError, Shared, Tenant, supervise},
     telemetry::Meter,
 };
@@ -34,10 +34,43 @@ pub async fn run<T: Store + Clone>(
     meter: Arc<Meter>,
 ) -> Result<Drained, RunError> {
     let tenant = resolve(&configured, pace);
-    let config::Tenant { events, jupiterone, graph, .. } = configured;
+    let events = configured.events.clone();
+    with_sinks(configured, &shared.clone(), &meter.clone(), Runs { tenant, events, shared, meter }).await
+}
+
+/// Delivers entries of a tenant's quarantine again, to all its sinks; each is
+/// named once. One that fails again stays, with its newest reason.
+///
+/// # Errors
+///
+/// The store or a sink failed. What was not delivered is still in quarantine.
+pub async fn retry<T: Store + Clone>(
+    configured: config::Tenant,
+    entries: Vec<QuarantineId>,
+    shared: Shared<T>,
+    meter: Arc<Meter>,
+) -> Result<(), RunError> {
+    let tenant = resolve(&configured, Pace::Once);
+    with_sinks(configured, &shared.clone(), &meter.clone(), Retries { tenant, entries, shared, meter }).await
+}
+
+/// What is done with a tenant once its sinks are known.
+trait Task {
+    type Answer;
+
+    fn with(self, sinks: impl MakeSink) -> impl Future<Output = Self::Answer> + Send;
+}
+
+async fn with_sinks<T: Store + Clone, J: Task>(
+    configured: config::Tenant,
+    shared: &Shared<T>,
+    meter: &Arc<Meter>,
+    task: J,
+) -> J::Answer {
+    let config::Tenant { name, jupiterone, graph, .. } = configured;
     let jupiterone = jupiterone.map(|settings| MakeJupiterOne {
         settings,
-        tenant: tenant.name.clone(),
+        tenant: name.as_str().into(),
         store: shared.store.clone(),
         client: shared.client.clone(),
         clock: shared.clock.clone(),
@@ -47,13 +80,65 @@ pub async fn run<T: Store + Clone>(
     let limits = jupiterone.as_ref().map_or(GraphSink::LIMITS, |jupiterone| jupiterone.settings.upload);
     let graph = graph.map(|graph| MakeGraph { path: graph.path, limits });
     match (jupiterone, graph) {
-        (Some(jupiterone), Some(graph)) => {
-            let sinks = MakeBoth(jupiterone, graph);
-            supervise(tenant, Configured { events, sinks }, shared, meter).await
-        }
-        (Some(sinks), None) => supervise(tenant, Configured { events, sinks }, shared, meter).await,
-        (None, Some(sinks)) => supervise(tenant, Configured { events, sinks }, shared, meter).await,
+        (Some(jupiterone), Some(graph)) => task.with(MakeBoth(jupiterone, graph)).await,
+        (Some(sinks), None) => task.with(sinks).await,
+        (None, Some(sinks)) => task.with(sinks).await,
         (None, None) => unreachable!("a tenant without JupiterOne has a graph: config::Tenant"),
+    }
+}
+
+/// Runs, until the tenant has caught up or is told to close.
+struct Runs<T> {
+    tenant: Tenant,
+    events: config::Events,
+    shared: Shared<T>,
+    meter: Arc<Meter>,
+}
+
+impl<T: Store + Clone> Task for Runs<T> {
+    type Answer = Result<Drained, RunError>;
+
+    async fn with(self, sinks: impl MakeSink) -> Self::Answer {
+        let Runs { tenant, events, shared, meter } = self;
+        supervise(tenant, Configured { events, sinks }, shared, meter).await
+    }
+}
+
+/// One run that reads no source but the quarantine.
+struct Retries<T> {
+    tenant: Tenant,
+    entries: Vec<QuarantineId>,
+    shared: Shared<T>,
+    meter: Arc<Meter>,
+}
+
+impl<T: Store + Clone> Task for Retries<T> {
+    type Answer = Result<(), RunError>;
+
+    /// Claims the tenant as every run does. It makes no requests to 1Password,
+    /// so it neither renews nor releases: the rate budget is not touched.
+    async fn with(self, sinks: impl MakeSink) -> Self::Answer {
+        let Retries { tenant, entries, shared: Shared { store, clock, .. }, meter } = self;
+        let stored = store.checkpoints().await?.remove(&*tenant.name).unwrap_or_default();
+        let known: Vec<(String, Cursor)> =
+            stored.into_iter().map(|(stream, checkpoint)| (stream, checkpoint.cursor)).collect();
+        let claim = store.claim(&tenant.name, &known, clock.now()).await?;
+        let epoch = claim.epoch;
+        let sink = sinks.make(epoch, claim.unsettled).await.map_err(Stopped::from)?;
+        let named = claim.checkpoints.into_iter();
+        let retry = Retry {
+            tenant: tenant.name,
+            epoch,
+            sink: Arc::new(sink),
+            store,
+            streams: named.filter_map(|(name, at)| Some((Stream::named(&name)?, at))).collect(),
+            entries,
+            mapping: tenant.mapping,
+            limits: tenant.limits,
+            clock,
+            meter,
+        };
+        Ok(pipeline::retry::run(retry).await?)
     }
 }
 

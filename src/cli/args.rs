@@ -1,5 +1,7 @@
 //! The command line: every command, flag and help text.
 
+mod quarantine;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{
@@ -7,6 +9,8 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use opgraph_state::UnixMs;
+
+pub use self::quarantine::{DropEntries, Entries, ListEntries, Quarantine, RetryEntries, ShowEntry};
 
 use crate::{
     config::{FileFlags, Flags, values},
@@ -78,6 +82,9 @@ pub enum Command {
     /// Verify or compact the state directory
     #[command(subcommand)]
     State(State),
+    /// See, deliver again or drop what was set aside
+    #[command(subcommand)]
+    Quarantine(Quarantine),
 }
 
 /// `opgraph run`

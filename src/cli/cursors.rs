@@ -1,17 +1,16 @@
 //! `opgraph cursors`: shows and moves the places up to which events have been committed.
 
-use std::{
-    collections::BTreeMap,
-    io::{self, BufRead, IsTerminal, Write},
-};
+use std::collections::BTreeMap;
 
-use opgraph_state::{Checkpoint, Cursor, Store, UnixMs};
+use opgraph_state::{Checkpoint, Cursor, Store};
 use serde::Serialize;
 
 use super::{
     args::{RewindCursor, ShowCursors},
+    ask::agreed,
     failed::{Exit, Failed},
-    out, run,
+    out::{self, time},
+    run,
     status::ago,
 };
 use crate::{clock::Clock, config::Config};
@@ -74,23 +73,4 @@ pub(super) async fn rewind(rewind: RewindCursor) -> Result<(), Failed> {
     store.rewind(&tenant, stream.name(), Cursor::Since(to), Clock::system().now()).await?;
     out::print(format_args!("the next run reads `{}` of `{tenant}` from {}", stream.name(), time(to)));
     Ok(())
-}
-
-/// Asks on the terminal.
-fn agreed(question: &str) -> Result<bool, Failed> {
-    if !io::stdin().is_terminal() {
-        return Err(Failed::text(Exit::Configuration, "nobody is there to be asked").hint("say `--yes`"));
-    }
-    let mut answer = String::new();
-    let mut stderr = io::stderr();
-    write!(stderr, "{question} [y/N] ")
-        .and_then(|()| stderr.flush())
-        .and_then(|()| io::stdin().lock().read_line(&mut answer).map(drop))
-        .map_err(|error| Failed::new(Exit::Other, "ask").because(error))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-}
-
-/// A time as people and files write it.
-pub(super) fn time(at: UnixMs) -> String {
-    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.to_string(), |at| at.to_string())
 }

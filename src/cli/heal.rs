@@ -6,8 +6,8 @@ use opgraph_state::{Cursor, CursorsFile, Healed, OpenOptions, SledStore, UnixMs}
 use tracing::{error, info};
 
 use super::{
-    cursors::time,
     failed::{Exit, Failed},
+    out::time,
     run,
 };
 use crate::{clock::Clock, config::Config, source::REWIND_OVERLAP};

@@ -24,6 +24,10 @@ mod compact;
 
 mod heal;
 
+mod quarantine;
+
+mod ask;
+
 mod failed;
 
 mod logs;
@@ -41,7 +45,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use self::{
-    args::{Cli, Command, Cursors, State},
+    args::{Cli, Command, Cursors, Quarantine, State},
     failed::{Exit, Failed},
     logs::Screen,
 };
@@ -90,6 +94,10 @@ fn dispatch(cli: Cli, screen: Screen) -> Result<(), Failed> {
             Command::Cursors(Cursors::Import(import)) => import::run(import).await,
             Command::State(State::Verify(verify)) => verify::run(verify).await,
             Command::State(State::Compact(compact)) => compact::run(compact, screen, quiet).await,
+            Command::Quarantine(Quarantine::List(list)) => quarantine::list(list).await,
+            Command::Quarantine(Quarantine::Show(show)) => quarantine::show(show).await,
+            Command::Quarantine(Quarantine::Retry(retry)) => quarantine::retry(retry).await,
+            Command::Quarantine(Quarantine::Drop(drop)) => quarantine::drop(drop).await,
         }
     });
     // A blocking call that hangs must not keep the process from ending.

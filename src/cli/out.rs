@@ -5,6 +5,7 @@ use std::{
     io::{self, Write},
 };
 
+use opgraph_state::UnixMs;
 use serde::Serialize;
 
 use super::failed::{Exit, Failed};
@@ -20,6 +21,11 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), Failed> {
         .map_err(|error| Failed::new(Exit::Other, "write the result as JSON").because(error))?;
     print(text);
     Ok(())
+}
+
+/// A time as RFC 3339.
+pub(crate) fn time(at: UnixMs) -> String {
+    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.to_string(), |at| at.to_string())
 }
 
 /// Prints a failure.

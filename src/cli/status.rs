@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use opgraph_state::{Checkpoint, Store, UnixMs};
+use opgraph_state::{Checkpoint, Listed, Store, UnixMs};
 use serde::Serialize;
 
-use super::{args::Status, failed::Failed, out, progress::short, run};
+use super::{args::Status, failed::Failed, out, progress::short, quarantine::short_reason, run};
 use crate::{clock::Clock, config::Config};
 
 /// What is shown of one tenant.
@@ -13,8 +13,17 @@ use crate::{clock::Clock, config::Config};
 struct TenantStatus {
     streams: BTreeMap<String, Checkpoint>,
     quarantined: u64,
-    /// Why the newest entries were set aside. Never the entries themselves.
-    reasons: Vec<String>,
+    /// Why entries were set aside, the most frequent reasons first. Never the
+    /// entries themselves.
+    reasons: Vec<Reason>,
+}
+
+/// A reason, and how often it is one.
+#[derive(Debug, Serialize)]
+struct Reason {
+    stream: String,
+    reason: String,
+    entries: u64,
 }
 
 /// How many reasons are shown.
@@ -26,9 +35,7 @@ pub(super) async fn run(status: Status) -> Result<(), Failed> {
     let mut tenants = BTreeMap::new();
     for (tenant, streams) in store.checkpoints().await? {
         let quarantined = store.quarantine_len(&tenant).await?;
-        let entries = store.quarantined(&tenant, REASONS).await?;
-        let reasons =
-            entries.into_iter().map(|entry| format!("{}: {}", entry.stream, entry.reason)).collect();
+        let reasons = reasons(store.quarantine_list(&tenant).await?);
         tenants.insert(tenant, TenantStatus { streams, quarantined, reasons });
     }
     if status.json {
@@ -54,13 +61,27 @@ pub(super) async fn run(status: Status) -> Result<(), Failed> {
             ));
         }
         if tenant.quarantined > 0 {
-            out::print(format_args!("  {} in quarantine, such as:", tenant.quarantined));
-            for reason in &tenant.reasons {
-                out::print(format_args!("    {reason}"));
+            out::print(format_args!("  {} in quarantine, most of them because:", tenant.quarantined));
+            for Reason { stream, reason, entries } in &tenant.reasons {
+                out::print(format_args!("    {entries:>6}  {stream}: {reason}"));
             }
+            out::print(format_args!("  see them: opgraph quarantine list --tenant {name}"));
         }
     }
     Ok(())
+}
+
+/// Sums the reasons up.
+fn reasons(listed: Vec<Listed>) -> Vec<Reason> {
+    let mut counted: BTreeMap<(String, String), u64> = BTreeMap::new();
+    for entry in listed {
+        *counted.entry((entry.id.stream, short_reason(&entry.reason))).or_default() += 1;
+    }
+    let reason = |((stream, reason), entries)| Reason { stream, reason, entries };
+    let mut reasons: Vec<_> = counted.into_iter().map(reason).collect();
+    reasons.sort_by_key(|reason| std::cmp::Reverse(reason.entries));
+    reasons.truncate(REASONS);
+    reasons
 }
 
 /// A time as people say it.

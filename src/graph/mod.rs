@@ -4,7 +4,10 @@ pub mod types;
 
 pub mod records;
 
+mod written;
+
 pub mod json;
 
 pub use records::{Counts, Record, Records};
 pub use types::{EntityType, Kind, Property, RecordType, RelationshipType, Sharing};
+pub use written::Written;

@@ -7,6 +7,7 @@ use opgraph_state::{UnixMs, Version};
 use super::{
     json,
     types::{EntityType, RecordType, RelationshipType, Sharing},
+    written::Written,
 };
 
 /// The records of one page: JSON text in one buffer, and where each record lies in it.
@@ -195,10 +196,33 @@ impl Records {
         });
     }
 
+    /// Takes a record that was written before, as it is.
+    pub fn take(&mut self, written: &Written<'_>, json: &str, version: Version) {
+        let (key, start) = (self.keys.len(), self.json.len());
+        self.keys.push_str(&written.key);
+        self.json.push_str(json);
+        self.entries.push(Entry {
+            of: written.of,
+            key: key..self.keys.len(),
+            from: written.ends.as_ref().map_or(0, |(from, _)| from.len()),
+            json: start..self.json.len(),
+            raw_at: raw_data_at(json),
+            version,
+        });
+    }
+
     /// The records of one sharing.
     pub fn of(&self, sharing: Sharing) -> impl Iterator<Item = Record<'_>> {
         self.iter().filter(move |record| record.of.sharing() == sharing)
     }
+}
+
+/// Where `,"_rawData":` starts within a record, if it has one.
+///
+/// A search is exact here: inside a JSON string the quotes would be escaped,
+/// and `_rawData` is the last property and the only one with anything nested.
+fn raw_data_at(json: &str) -> Option<usize> {
+    json.find(",\"_rawData\":")
 }
 
 /// The rank of a version that knows nothing but an id, such as a vault named by an audit event.

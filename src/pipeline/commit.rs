@@ -22,8 +22,10 @@ pub(super) async fn run<T: Store>(
 ) -> Result<(), Stopped> {
     while let Some(ack) = acks.recv().await {
         let set_aside = ack.quarantined() as u64;
-        if set_aside > 0 {
-            let entries = store.quarantine_len(&tenant).await? + set_aside;
+        // A retry that fails again makes the quarantine no fuller than it was.
+        let more = set_aside.saturating_sub(ack.released() as u64);
+        if more > 0 {
+            let entries = store.quarantine_len(&tenant).await? + more;
             if entries > ceiling {
                 return Err(Stopped::Quarantine { entries, ceiling });
             }

@@ -29,7 +29,8 @@ pub(super) async fn run<T: Store>(
     while let Some(mut page) = pages.recv().await {
         die_at!("dedup.before");
         let stream = page.stream();
-        if page.is_rewind() {
+        // An entry may have been in quarantine for longer than the newest ids reach back.
+        if page.is_rewind() || !page.released().is_empty() {
             memory.recall(&store, &tenant, stream).await?;
             die_at!("rewind.recalled");
         }

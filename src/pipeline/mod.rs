@@ -22,6 +22,9 @@ pub mod upload;
 
 pub mod commit;
 
+// Another way in: what was set aside comes again.
+pub mod retry;
+
 use std::sync::Arc;
 
 use opgraph_state::{Checkpoint, Epoch, Store, StoreError, UnixMs};
@@ -184,8 +187,11 @@ impl Stopped {
             Stopped::Sink(error) => error.remedy.clone(),
             Stopped::Store(error) => crate::supervisor::store_remedy(error),
             Stopped::Quarantine { .. } => Remedy::Halt(Halt::Guard {
-                hint: "look at `opgraph status`: the API may have changed its shape; update opgraph"
-                    .to_owned(),
+                hint:
+                    "look at `opgraph quarantine list`: the API may have changed its shape. A newer opgraph \
+                       may read the entries (`opgraph quarantine retry`); what nobody needs can go (`opgraph \
+                       quarantine drop`)"
+                        .to_owned(),
             }),
             // The next run starts from the checkpoints; if it happens again, it is reported again.
             Stopped::Gap(_) | Stopped::Panic(_) => Remedy::RETRY,

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 
-use opgraph_state::{Commit, Entry, Epoch, Quarantined, Step, UnixMs};
+use opgraph_state::{Commit, Entry, Epoch, QuarantineId, Quarantined, Step, UnixMs};
 
 use crate::{
     graph::Records,
@@ -78,6 +78,7 @@ pub struct Ack {
     steps: Vec<Step>,
     directory: Vec<Entry>,
     quarantined: Vec<Quarantined>,
+    released: Vec<QuarantineId>,
     settled: Vec<String>,
 }
 
@@ -85,17 +86,15 @@ impl Ack {
     /// Acknowledges all that `coverage` names. `settled` are the upload notes
     /// that the commit may remove.
     fn durable(coverage: Coverage, settled: Vec<String>) -> Ack {
-        let (steps, directory, quarantined) = coverage.into_parts();
-        Ack { steps, directory, quarantined, settled }
+        let (steps, directory, quarantined, released) = coverage.into_parts();
+        Ack { steps, directory, quarantined, released, settled }
     }
 
     /// Joins the acks of two sinks for the same pages: what either set aside
     /// is set aside, what either settled is settled.
     fn and(mut self, other: Ack) -> Ack {
-        let identity = |record: &Quarantined| (record.stream.clone(), record.id());
-        let known: HashSet<_> = self.quarantined.iter().map(identity).collect();
-        self.quarantined
-            .extend(other.quarantined.into_iter().filter(|record| !known.contains(&identity(record))));
+        let known: HashSet<_> = self.quarantined.iter().map(Quarantined::id).collect();
+        self.quarantined.extend(other.quarantined.into_iter().filter(|record| !known.contains(&record.id())));
         self.settled.extend(other.settled);
         self
     }
@@ -110,10 +109,17 @@ impl Ack {
         self.quarantined.len()
     }
 
+    /// How many quarantined entries were among it and leave the quarantine, if
+    /// they were not set aside again.
+    pub fn released(&self) -> usize {
+        self.released.len()
+    }
+
     /// Turns the ack into the commit it allows.
     pub fn into_commit(self, tenant: &str, epoch: Epoch, at: UnixMs) -> Commit {
-        let Ack { steps, directory, quarantined, settled } = self;
-        Commit { tenant: tenant.to_owned(), epoch, at, steps, directory, quarantined, settled }
+        let Ack { steps, directory, quarantined, released, settled } = self;
+        let tenant = tenant.to_owned();
+        Commit { tenant, epoch, at, steps, directory, released, quarantined, settled }
     }
 }
 

@@ -139,6 +139,34 @@ pub fn read_page(stream: Stream, body: Vec<u8>) -> Result<Read, Malformed> {
     Ok(Read { events, rejected, next: Cursor::Token(cursor), has_more })
 }
 
+/// Reads events that were set aside, each the text of one.
+///
+/// One that is no event goes to the rejected ones, with why and its text.
+///
+/// # Errors
+///
+/// [`Malformed`] if one of the texts is not JSON.
+pub fn read_events<'t>(
+    stream: Stream,
+    texts: impl IntoIterator<Item = &'t str>,
+) -> Result<(Events, Vec<Rejected>), Malformed> {
+    let mut list = String::from("[");
+    for text in texts {
+        if list.len() > 1 {
+            list.push(',');
+        }
+        list.push_str(text);
+    }
+    list.push(']');
+    let mut rejected = Vec::new();
+    let events = Events::try_new(list, |list| {
+        let items: Vec<&RawValue> =
+            serde_json::from_str(list).map_err(|_| Malformed("an event is not JSON".to_owned()))?;
+        Ok(Decoded::read(stream, &items, &mut rejected))
+    })?;
+    Ok((events, rejected))
+}
+
 /// Decodes the items of one stream.
 pub(super) fn items<'a, E: Event<'a>>(
     raw: &[&'a RawValue],

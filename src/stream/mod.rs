@@ -16,7 +16,7 @@ use opgraph_state::{Fingerprint, UnixMs};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-pub use decode::{Events, Item, Malformed, Read, Rejected, read_page};
+pub use decode::{Events, Item, Malformed, Read, Rejected, read_events, read_page};
 
 use crate::graph::Records;
 

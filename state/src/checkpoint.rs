@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cursor, SourceInfo, Step, UnixMs};
+use crate::{Cursor, QuarantineId, SourceInfo, Step, UnixMs};
 
 /// Counts the runs of a tenant. A commit from an older run is refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -62,6 +62,9 @@ impl Checkpoint {
     /// A step to [`Cursor::Since`] is a rewind: `rewinding` becomes true and
     /// stays so until a step says that its stream has caught up. The newest
     /// event time never falls, a rewind aside nothing else does either.
+    ///
+    /// A step may stay where it is, as what comes out of the quarantine does:
+    /// it moves nothing, rewinds nothing, and its ids and counts are kept.
     pub fn advanced(
         &self,
         stored: Epoch,
@@ -79,7 +82,8 @@ impl Checkpoint {
                 from: step.advance.from().clone(),
             });
         }
-        let rewound = step.rewound || matches!(step.advance.to(), Cursor::Since(_));
+        let moved = step.advance.to() != step.advance.from();
+        let rewound = step.rewound || moved && matches!(step.advance.to(), Cursor::Since(_));
         Ok(Checkpoint {
             cursor: step.advance.to().clone(),
             source: step.source.clone(),
@@ -162,6 +166,12 @@ pub enum Refused {
     HasCheckpoints {
         /// The tenant.
         tenant: String,
+    },
+    /// An entry that was to be taken out of the quarantine is not there.
+    #[error("the quarantine holds no entry {id} of `{}`", id.stream)]
+    NotInQuarantine {
+        /// The entry.
+        id: QuarantineId,
     },
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Advance, Entry, Epoch, Fingerprint, Quarantined, UnixMs};
+use crate::{Advance, Entry, Epoch, Fingerprint, QuarantineId, Quarantined, UnixMs};
 
 /// Everything that one ack makes true. A store writes all of it or nothing.
 #[derive(Clone, Debug)]
@@ -17,6 +17,10 @@ pub struct Commit {
     pub steps: Vec<Step>,
     /// Shared records; each is stored where it supersedes what is there.
     pub directory: Vec<Entry>,
+    /// Entries of the quarantine that were delivered after all; each is there,
+    /// is named once, and is removed. One that `quarantined` names too stays,
+    /// as it is described there.
+    pub released: Vec<QuarantineId>,
     /// What was set aside between the cursors of the steps.
     pub quarantined: Vec<Quarantined>,
     /// Names of the upload notes that this commit settles; they are removed.

@@ -41,7 +41,7 @@ pub use cursor::{Advance, Cursor, NotJoined};
 pub use cursors::{BadCursors, CursorsFile};
 pub use directory::{Entry, Version, shard_of};
 pub use memory::MemoryStore;
-pub use quarantine::Quarantined;
+pub use quarantine::{Listed, QuarantineId, Quarantined};
 pub use seen::Fingerprint;
 pub use sled_store::{Compacted, Findings, Healed, OpenOptions, SledStore, TreeFindings, compact, verify};
 pub use store::{Claim, Store, StoreError, UploadNote};

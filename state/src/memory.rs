@@ -1,13 +1,13 @@
 //! The store of tests: everything in memory, every rule as in the real one.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{
-    Checkpoint, Claim, Commit, Cursor, Entry, Epoch, Fingerprint, Quarantined, Refused, Store, StoreError,
-    UnixMs, UploadNote,
+    Checkpoint, Claim, Commit, Cursor, Entry, Epoch, Fingerprint, Listed, QuarantineId, Quarantined, Refused,
+    Store, StoreError, UnixMs, UploadNote,
     run::Run,
     seen::{DEFAULT_HORIZON, oldest_hour_kept},
     shard_of,
@@ -26,7 +26,7 @@ struct Tenant {
     run: Option<Run>,
     streams: BTreeMap<String, Stream>,
     directory: BTreeMap<String, Entry>,
-    quarantine: BTreeMap<(String, Fingerprint), Quarantined>,
+    quarantine: BTreeMap<QuarantineId, Quarantined>,
     uploads: BTreeMap<String, UploadNote>,
 }
 
@@ -89,6 +89,7 @@ impl Tenant {
             }
             moved.insert(&step.stream, checkpoint);
         }
+        self.take_out(&commit.released)?;
         for (stream, place, ids) in arrived {
             self.streams.entry(stream.clone()).and_modify(|stream| {
                 stream.seen.insert(place, ids);
@@ -108,10 +109,24 @@ impl Tenant {
             }
         }
         for entry in commit.quarantined {
-            self.quarantine.entry((entry.stream.clone(), entry.id())).or_insert(entry);
+            self.quarantine.entry(entry.id()).or_insert(entry);
         }
         for name in &commit.settled {
             self.uploads.remove(name);
+        }
+        Ok(())
+    }
+
+    /// Removes entries of the quarantine: all of them, or none.
+    fn take_out(&mut self, ids: &[QuarantineId]) -> Result<(), StoreError> {
+        let mut named = BTreeSet::new();
+        for id in ids {
+            if !named.insert(id) || !self.quarantine.contains_key(id) {
+                return Err(Refused::NotInQuarantine { id: id.clone() }.into());
+            }
+        }
+        for id in ids {
+            self.quarantine.remove(id);
         }
         Ok(())
     }
@@ -242,6 +257,23 @@ impl Store for MemoryStore {
             entries.truncate(limit);
             entries
         })
+    }
+
+    async fn quarantine_list(&self, tenant: &str) -> Result<Vec<Listed>, StoreError> {
+        let entries = self.quarantined(tenant, usize::MAX).await?;
+        Ok(entries.into_iter().map(Quarantined::listed).collect())
+    }
+
+    async fn quarantine_entry(
+        &self,
+        tenant: &str,
+        id: &QuarantineId,
+    ) -> Result<Option<Quarantined>, StoreError> {
+        self.read(tenant, |tenant| tenant.quarantine.get(id).cloned())
+    }
+
+    async fn quarantine_drop(&self, tenant: &str, ids: Vec<QuarantineId>) -> Result<(), StoreError> {
+        self.tenants().entry(tenant.to_owned()).or_default().take_out(&ids)
     }
 
     async fn quarantine_len(&self, tenant: &str) -> Result<u64, StoreError> {

@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, future::Future};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Checkpoint, Commit, Cursor, Entry, Epoch, Fingerprint, Quarantined, Refused, UnixMs};
+use crate::{
+    Checkpoint, Commit, Cursor, Entry, Epoch, Fingerprint, Listed, QuarantineId, Quarantined, Refused, UnixMs,
+};
 
 /// Keeps what survives a crash, for many tenants.
 ///
@@ -29,7 +31,9 @@ pub trait Store: Send + Sync + 'static {
     /// Moves the steps, the seen ids, the directory, the quarantine and the
     /// upload notes of one ack, all or nothing.
     ///
-    /// Refused as [`Checkpoint::advanced`] decides; then nothing is written.
+    /// Refused as [`Checkpoint::advanced`] decides, and with
+    /// [`Refused::NotInQuarantine`] if it releases what is not there; then
+    /// nothing is written.
     /// Seen rows that a rewind can no longer reach are pruned on the way.
     fn commit(&self, commit: Commit) -> impl Future<Output = Result<(), StoreError>> + Send;
 
@@ -118,6 +122,26 @@ pub trait Store: Send + Sync + 'static {
         tenant: &str,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Quarantined>, StoreError>> + Send;
+
+    /// Lists a tenant's quarantine, oldest first, without the bodies.
+    fn quarantine_list(&self, tenant: &str) -> impl Future<Output = Result<Vec<Listed>, StoreError>> + Send;
+
+    /// Returns one entry of a tenant's quarantine.
+    fn quarantine_entry(
+        &self,
+        tenant: &str,
+        id: &QuarantineId,
+    ) -> impl Future<Output = Result<Option<Quarantined>, StoreError>> + Send;
+
+    /// Removes entries for good, as a person asked; each is named once.
+    ///
+    /// Refused with [`Refused::NotInQuarantine`] if one is not there; then all
+    /// of them stay. Runs are not disturbed.
+    fn quarantine_drop(
+        &self,
+        tenant: &str,
+        ids: Vec<QuarantineId>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Counts a tenant's quarantine without reading the bodies.
     fn quarantine_len(&self, tenant: &str) -> impl Future<Output = Result<u64, StoreError>> + Send;

@@ -11,3 +11,5 @@ mod killed;
 mod kills;
 
 mod leaks;
+
+mod quarantine;

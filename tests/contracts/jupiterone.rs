@@ -10,6 +10,8 @@ mod lost_state;
 
 mod plan_scope;
 
+mod retries;
+
 mod runs;
 
 mod shapes;

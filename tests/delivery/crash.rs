@@ -154,6 +154,7 @@ async fn a_commit_without_a_claim_is_refused() {
         at: START,
         steps: Vec::new(),
         directory: Vec::new(),
+        released: Vec::new(),
         quarantined: Vec::new(),
         settled: Vec::new(),
     };

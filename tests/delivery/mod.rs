@@ -5,3 +5,5 @@ mod crash;
 mod flow;
 
 mod rewind;
+
+mod quarantine;

@@ -2,6 +2,8 @@
 
 pub(crate) mod program;
 
+pub(crate) mod store;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},

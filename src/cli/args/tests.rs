@@ -23,6 +23,8 @@ fn every_line_of_the_examples_can_be_typed() {
         REWIND_EXAMPLES,
         EXPORT_EXAMPLES,
         IMPORT_EXAMPLES,
+        quarantine::RETRY_EXAMPLES,
+        quarantine::DROP_EXAMPLES,
     ];
     for examples in all {
         let lines = examples.lines().filter_map(|line| line.strip_prefix("  "));

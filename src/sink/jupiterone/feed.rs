@@ -10,7 +10,7 @@ use super::{
     api::Target,
     job::{Ending, Job},
     notes::Note,
-    pack::{Kind, LARGEST_BODY, Origin, Packed, Packer, refused, without_raw_data},
+    pack::{Kind, LARGEST_BODY, Origin, Packed, Packer, TOO_LARGE, refused, without_raw_data},
 };
 use crate::{http::Remedy, sink::SinkError};
 
@@ -126,7 +126,7 @@ impl<S: Store> Feed<S> {
             self.link.api.meter.raw_data_dropped.add(1);
             return body;
         }
-        self.set_aside.push(refused(origin, json, self.link.home.clock.now()));
+        self.set_aside.push(refused(origin, json, TOO_LARGE, self.link.home.clock.now()));
         None
     }
 

@@ -14,7 +14,7 @@ use super::{
     api::{Api, GIVE_UP_AFTER, Target},
     failed,
     over::{closed, gone, wait_until_over},
-    pack::{Kind, Packed, Smaller},
+    pack::{Kind, Packed, Smaller, TOO_LARGE},
     report::{State, Tally},
     verdict::{Doubt, Refusal, doubt, pause, refusal},
 };
@@ -27,6 +27,11 @@ use crate::{
 /// How often counters that do not agree are read before they are believed: an
 /// answer may come from a copy that has not seen the last upload yet.
 const READINGS: u32 = 3;
+
+/// Records that one job may set aside because JupiterOne refuses them. More of
+/// them are no poison: then something about all of them is wrong, and the
+/// tenant halts.
+const MOST_REFUSED: usize = 100;
 
 /// What finalizing may do to the graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +73,7 @@ pub(super) struct Job {
     /// What JupiterOne acknowledged.
     taken: Tally,
     too_large: Vec<Packed>,
+    invalid: Vec<(Packed, Failure)>,
     doubtful: Vec<(Packed, Failure)>,
     doubting: Option<Doubting>,
     set_aside: Vec<Quarantined>,
@@ -102,6 +108,7 @@ impl Job {
             flying: JoinSet::new(),
             taken: Tally::default(),
             too_large: Vec::new(),
+            invalid: Vec::new(),
             doubtful: Vec::new(),
             doubting: None,
             set_aside: Vec::new(),
@@ -119,7 +126,8 @@ impl Job {
         while let Some(landed) = self.flying.try_join_next() {
             self.land(landed)?;
         }
-        if self.too_large.is_empty() && self.doubtful.is_empty() { Ok(()) } else { self.drain().await }
+        let settled = self.too_large.is_empty() && self.invalid.is_empty() && self.doubtful.is_empty();
+        if settled { Ok(()) } else { self.drain().await }
     }
 
     /// Returns once everything sent was taken, or set aside for good.
@@ -131,7 +139,13 @@ impl Job {
             if !self.doubtful.is_empty() {
                 self.settle().await?;
             } else if let Some(body) = self.too_large.pop() {
-                self.shrink(body).await;
+                self.shrink(body, TOO_LARGE).await;
+            } else if let Some((body, failure)) = self.invalid.pop() {
+                if self.set_aside.len() >= MOST_REFUSED {
+                    return Err(failed(failure));
+                }
+                let why = format!("JupiterOne refuses it: {}", failure.cause);
+                self.shrink(body, &why).await;
             } else {
                 return Ok(());
             }
@@ -164,6 +178,7 @@ impl Job {
         };
         match refusal(&failure) {
             Refusal::TooLarge => self.too_large.push(body),
+            Refusal::Invalid => self.invalid.push((body, failure)),
             Refusal::Unknown => self.doubtful.push((body, failure)),
             // A new job from the last ack: the run starts again.
             Refusal::Closed => return Err(SinkError { remedy: Remedy::RETRY, ..failed(failure) }),
@@ -172,8 +187,8 @@ impl Job {
         Ok(())
     }
 
-    async fn shrink(&mut self, body: Packed) {
-        match body.smaller(self.clock.now()) {
+    async fn shrink(&mut self, body: Packed, why: &str) {
+        match body.smaller(why, self.clock.now()) {
             Smaller::Halves(left, right) => {
                 self.launch(left).await;
                 self.launch(right).await;

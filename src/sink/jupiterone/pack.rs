@@ -41,6 +41,8 @@ pub(super) struct Packed {
     /// The same on every repeat of this body, so that JupiterOne's logs show them as one.
     pub(super) correlation: String,
     pieces: Vec<Piece>,
+    /// The one record as it was, if it has lost its raw data since.
+    whole: Option<String>,
 }
 
 /// A record within a body.
@@ -48,10 +50,12 @@ pub(super) struct Packed {
 struct Piece {
     start: usize,
     end: usize,
+    /// Bytes of labels before the brace that ends it.
+    labels: usize,
     origin: Origin,
 }
 
-/// A body after JupiterOne called it too large.
+/// A body after JupiterOne refused it: as too large, or for a record in it.
 #[derive(Debug)]
 pub(super) enum Smaller {
     /// Half of the records each.
@@ -68,32 +72,55 @@ impl Packed {
         self.pieces.len() as u64
     }
 
-    /// Makes what was refused as too large smaller.
-    pub(super) fn smaller(self, now: UnixMs) -> Smaller {
+    /// Makes a refused body smaller. `why` is the reason that a record is set
+    /// aside with when it is the last one, and bare.
+    pub(super) fn smaller(self, why: &str, now: UnixMs) -> Smaller {
         if let [piece] = self.pieces[..] {
-            let record = self.text(piece);
-            return match without_raw_data(record) {
-                Some(bare) => Smaller::Bare(pack(self.kind, [(bare.as_str(), piece.origin)])),
-                None => Smaller::Never(refused(piece.origin, record, now)),
+            // Set aside as it was mapped: a retry labels it anew.
+            let record = self.record(piece);
+            return match without_raw_data(&record) {
+                Some(bare) => {
+                    let bare = pack(self.kind, [(bare.as_str(), "", piece.origin)]);
+                    Smaller::Bare(Packed { whole: Some(record), ..bare })
+                }
+                None => {
+                    let whole = self.whole.as_deref().unwrap_or(&record);
+                    Smaller::Never(refused(piece.origin, whole, why, now))
+                }
             };
         }
         let half = self.pieces.len() / 2;
-        let part =
-            |pieces: &[Piece]| pack(self.kind, pieces.iter().map(|piece| (self.text(*piece), piece.origin)));
+        let part = |pieces: &[Piece]| {
+            let records: Vec<_> = pieces.iter().map(|piece| (self.record(*piece), *piece)).collect();
+            let records =
+                records.iter().map(|(record, piece)| (record.as_str(), self.labels(*piece), piece.origin));
+            pack(self.kind, records)
+        };
         Smaller::Halves(part(&self.pieces[..half]), part(&self.pieces[half..]))
     }
 
-    fn text(&self, piece: Piece) -> &str {
-        // Cut at the bounds of records that were strings.
-        std::str::from_utf8(&self.json[piece.start..piece.end]).unwrap_or_default()
+    /// A record without its labels.
+    fn record(&self, piece: Piece) -> String {
+        let mut record = self.text(piece.start, piece.end - 1 - piece.labels).to_owned();
+        record.push('}');
+        record
+    }
+
+    fn labels(&self, piece: Piece) -> &str {
+        self.text(piece.end - 1 - piece.labels, piece.end - 1)
+    }
+
+    fn text(&self, start: usize, end: usize) -> &str {
+        // Cut at the bounds of what were strings.
+        std::str::from_utf8(&self.json[start..end]).unwrap_or_default()
     }
 }
 
 /// Packs records that are known to fit.
-fn pack<'a>(kind: Kind, records: impl IntoIterator<Item = (&'a str, Origin)>) -> Packed {
+fn pack<'a>(kind: Kind, records: impl IntoIterator<Item = (&'a str, &'a str, Origin)>) -> Packed {
     let mut packer = Packer::new(kind, usize::MAX);
-    for (json, origin) in records {
-        packer.append(json, "", origin);
+    for (json, labels, origin) in records {
+        packer.append(json, labels, origin);
     }
     packer.close()
 }
@@ -167,7 +194,7 @@ impl Packer {
             }
             _ => self.json.push_str(json),
         }
-        self.pieces.push(Piece { start, end: self.json.len(), origin });
+        self.pieces.push(Piece { start, end: self.json.len(), labels: labels.len(), origin });
     }
 
     fn close(&mut self) -> Packed {
@@ -178,6 +205,7 @@ impl Packer {
             json: json.into(),
             correlation: correlation(),
             pieces: std::mem::take(&mut self.pieces),
+            whole: None,
         }
     }
 }
@@ -191,14 +219,12 @@ pub(super) fn without_raw_data(json: &str) -> Option<String> {
     Some(format!("{}}}", &json[..at]))
 }
 
-/// Sets aside a record that no body can hold.
-pub(super) fn refused(origin: Origin, json: &str, now: UnixMs) -> Quarantined {
-    Quarantined {
-        stream: origin.to_owned(),
-        reason: "JupiterOne takes no record of this size, even without raw data".to_owned(),
-        body: json.to_owned(),
-        at: now,
-    }
+/// Why a record that no body can hold is set aside.
+pub(super) const TOO_LARGE: &str = "JupiterOne takes no record of this size, even without raw data";
+
+/// Sets aside a record that JupiterOne will never take.
+pub(super) fn refused(origin: Origin, json: &str, why: &str, now: UnixMs) -> Quarantined {
+    Quarantined { stream: origin.to_owned(), reason: why.to_owned(), body: json.to_owned(), at: now }
 }
 
 /// A random uuid (version 4): what JupiterOne's SDK sends with an upload. No
@@ -286,19 +312,40 @@ mod tests {
         }
         let whole = packer.flush().unwrap();
         let first = whole.correlation.clone();
-        let Smaller::Halves(left, right) = whole.smaller(NOW) else { panic!("three records are halved") };
+        let Smaller::Halves(left, right) = whole.smaller(TOO_LARGE, NOW) else {
+            panic!("three records are halved")
+        };
         assert_eq!(
             (keys(&left), keys(&right)),
             (vec!["k0".to_owned()], vec!["k1".to_owned(), "k2".to_owned()])
         );
         assert!(left.correlation != right.correlation && left.correlation != first);
-        let Smaller::Halves(_, last) = right.smaller(NOW) else { panic!("two records are halved") };
-        let Smaller::Bare(bare) = last.smaller(NOW) else { panic!("raw data goes first") };
+        let Smaller::Halves(_, last) = right.smaller(TOO_LARGE, NOW) else {
+            panic!("two records are halved")
+        };
+        let Smaller::Bare(bare) = last.smaller(TOO_LARGE, NOW) else { panic!("raw data goes first") };
         let value: Value = serde_json::from_slice(&bare.json).unwrap();
         assert_eq!(value, json!({ "entities": [{ "_key": "k2", "x": ",\"_rawData\":" }] }));
-        let Smaller::Never(aside) = bare.smaller(NOW) else { panic!("nothing is left to leave out") };
+        let Smaller::Never(aside) = bare.smaller(TOO_LARGE, NOW) else {
+            panic!("nothing is left to leave out")
+        };
         assert_eq!((aside.stream.as_str(), aside.at), ("auditevents", NOW));
-        assert_eq!(aside.body, r#"{"_key":"k2","x":",\"_rawData\":"}"#);
+        assert_eq!(aside.body, raw, "whole, so that a retry has all of it");
+    }
+
+    #[test]
+    fn labels_stay_on_what_is_halved_and_never_reach_the_quarantine() {
+        let mut packer = Packer::new(Kind::Relationships, LARGEST_BODY);
+        for key in ["k0", "k1"] {
+            packer.push(&record(key, 1), ",\"_a\":\"{b}\"", "s").unwrap();
+        }
+        let Smaller::Halves(left, _) = packer.flush().unwrap().smaller(TOO_LARGE, NOW) else {
+            panic!("two are halved")
+        };
+        let value: Value = serde_json::from_slice(&left.json).unwrap();
+        assert_eq!(value["relationships"][0]["_a"], "{b}");
+        let Smaller::Never(aside) = left.smaller(TOO_LARGE, NOW) else { panic!("one without raw data") };
+        assert_eq!(aside.body, record("k0", 1));
     }
 
     #[test]

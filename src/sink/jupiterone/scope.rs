@@ -4,6 +4,7 @@
 //! | scope                                        | holds                                 | finalized                 |
 //! |----------------------------------------------|---------------------------------------|---------------------------|
 //! | `<prefix>/events/<stream>/<first cursor>`     | the event records of one upload       | adding; a replay replaces |
+//! | `<prefix>/events/<stream>/<entries>`          | what came out of the quarantine       | adding; a replay replaces |
 //! | `<prefix>/directory/<00..ff>`                 | all shared entities of that hash      | adding                    |
 //! | `<prefix>/directory/<00..ff>/relationships`   | all shared relationships of that hash | adding                    |
 //!
@@ -63,7 +64,7 @@ impl<S: Store> ScopeUpload<S> {
         let at = match self.lanes.iter().position(|lane| lane.stream == stream) {
             Some(at) => at,
             None => {
-                let lane = self.lane(stream, page.advance().from()).await?;
+                let lane = self.lane(stream, event_scope(&self.prefix, page)).await?;
                 self.lanes.push(lane);
                 self.lanes.len() - 1
             }
@@ -90,8 +91,7 @@ impl<S: Store> ScopeUpload<S> {
     /// Only such a replay replaces. A first cursor may come again for other
     /// reasons (`cursors import`, a rewind to the same time), and then dedup
     /// has taken out what the scope holds: replacing would lose it.
-    async fn lane(&mut self, stream: Stream, first: &Cursor) -> Result<Lane<S>, SinkError> {
-        let own = event_scope(&self.prefix, stream, first);
+    async fn lane(&mut self, stream: Stream, own: String) -> Result<Lane<S>, SinkError> {
         let mut left: BTreeMap<String, Tally> = BTreeMap::new();
         for Uncommitted { scope, held, note } in self.link.left.take_uncommitted(stream.name()) {
             let sum = left.entry(scope).or_default();
@@ -134,14 +134,19 @@ impl<S: Store> ScopeUpload<S> {
     }
 }
 
-/// The scope of a stream's events from a first cursor on: the same cursor
-/// gives the same scope, in any run.
-fn event_scope(prefix: &str, stream: Stream, first: &Cursor) -> String {
-    let text = match first {
-        Cursor::Since(at) => format!("since {}", at.0),
-        Cursor::Token(token) => format!("token {token}"),
+/// The scope of a stream's events from a first page on: the same cursor gives
+/// the same scope, in any run.
+///
+/// Entries that come out of the quarantine have a scope of their own, named by
+/// them: a replay of the cursor's scope replaces what is there, and would not
+/// bring them again.
+fn event_scope(prefix: &str, first: &Page<Records>) -> String {
+    let text = match (first.released(), first.advance().from()) {
+        ([], Cursor::Since(at)) => format!("since {}", at.0),
+        ([], Cursor::Token(token)) => format!("token {token}"),
+        (entries, _) => entries.iter().fold("quarantine".to_owned(), |text, entry| format!("{text} {entry}")),
     };
-    format!("{prefix}/events/{}/{:032x}", stream.name(), Fingerprint::of(&text).0)
+    format!("{prefix}/events/{}/{:032x}", first.stream().name(), Fingerprint::of(&text).0)
 }
 
 /// Labels the ends of an event's relationship that live in the directory.

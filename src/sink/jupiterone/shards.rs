@@ -11,7 +11,7 @@ use opgraph_state::{Entry, Store, die_at, shard_of};
 use super::{
     Link,
     api::Target,
-    directory::{self, DIRECTORY},
+    directory::{self, DIRECTORY, Newest},
     feed::{Feed, Sent},
     job::Ending,
     pack::Kind,
@@ -55,7 +55,9 @@ pub(super) async fn send<S: Store>(
     let mut entities = BTreeSet::new();
     let mut relationships = BTreeSet::new();
     if directory.whole {
-        for record in newest.iter().filter(|record| record.changed) {
+        // What was set aside has not arrived, though the state knows it.
+        let due = |record: &&Newest| record.changed || coverage.is_retry();
+        for record in newest.iter().filter(due) {
             let shard = shard_of(&record.entry.key);
             let is_relationship = directory::head(&record.entry)?.of.is_relationship();
             if is_relationship { &mut relationships } else { &mut entities }.insert(shard);

@@ -13,6 +13,8 @@ use crate::http::{Failure, Outcome};
 pub(super) enum Refusal {
     /// The body is too large; nothing of it was taken.
     TooLarge,
+    /// A record of the body is not to JupiterOne's liking; nothing of the body was taken.
+    Invalid,
     /// The job takes no more uploads, or is gone.
     Closed,
     /// The body may have been taken.
@@ -27,6 +29,7 @@ pub(super) enum Refusal {
 /// |----------------------------------------|----------|------------------------|
 /// | 413, or `RequestEntityTooLargeException` | any    | [`Refusal::TooLarge`]  |
 /// | 404, or `JOB_NOT_AWAITING_UPLOADS`     | any      | [`Refusal::Closed`]    |
+/// | 400 or 422, a code that speaks of no list | any   | [`Refusal::Invalid`]   |
 /// | other                                  | unknown  | [`Refusal::Unknown`]   |
 /// | other                                  | not done | [`Refusal::Other`]     |
 pub(super) fn refusal(failure: &Failure) -> Refusal {
@@ -34,6 +37,8 @@ pub(super) fn refusal(failure: &Failure) -> Refusal {
         (Some(413), ..) | (_, Some("RequestEntityTooLargeException"), _) => Refusal::TooLarge,
         // The job was started, so the base URL is right: a 404 speaks of the job.
         (Some(404), ..) | (_, Some("JOB_NOT_AWAITING_UPLOADS"), _) => Refusal::Closed,
+        // `ENTITY_IS_NOT_ARRAY` and its like are about the body, and would be ours to mend.
+        (Some(400 | 422), Some(code), _) if !code.ends_with("_IS_NOT_ARRAY") => Refusal::Invalid,
         (_, _, Outcome::Unknown) => Refusal::Unknown,
         _ => Refusal::Other,
     }
@@ -133,6 +138,9 @@ mod tests {
         check(None, None, Unknown, Refusal::Unknown);
         check(None, None, NotDone, Refusal::Other);
         check(Some(400), Some("ENTITY_IS_NOT_ARRAY"), NotDone, Refusal::Other);
+        check(Some(400), None, NotDone, Refusal::Other);
+        check(Some(400), Some("VALIDATION_ERROR"), NotDone, Refusal::Invalid);
+        check(Some(422), Some("ANY_OTHER"), NotDone, Refusal::Invalid);
         check(Some(401), None, NotDone, Refusal::Other);
         check(Some(429), None, NotDone, Refusal::Other);
     }

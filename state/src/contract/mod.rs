@@ -64,6 +64,11 @@ macro_rules! for_each_guarantee {
             set_aside::an_upload_note_stays_until_a_commit_settles_it,
             set_aside::quarantining_again_changes_nothing,
             set_aside::the_quarantine_comes_back_oldest_first,
+            set_aside::an_entry_is_found_by_its_id_and_listed_without_its_body,
+            set_aside::a_commit_takes_out_what_it_releases_and_nothing_else,
+            set_aside::what_is_released_and_set_aside_again_stays_with_its_newest_reason,
+            set_aside::releasing_what_is_not_there_refuses_the_whole_commit,
+            set_aside::a_person_takes_out_all_that_is_named_or_nothing,
             isolation::tenants_and_streams_never_mix_whatever_their_names,
             isolation::clones_of_a_handle_share_the_store,
         }
@@ -126,6 +131,7 @@ fn commit(tenant: &str, epoch: Epoch, at: UnixMs, steps: Vec<Step>) -> Commit {
         at,
         steps,
         directory: Vec::new(),
+        released: Vec::new(),
         quarantined: Vec::new(),
         settled: Vec::new(),
     }

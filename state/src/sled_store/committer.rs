@@ -23,7 +23,7 @@ use super::{
     trees::{Tree, Trees},
     values::COMMITS_KEY,
 };
-use crate::{Checkpoint, Claim, Commit, Cursor, Epoch, StoreError, UnixMs, UploadNote, die_at};
+use crate::{Checkpoint, Claim, Commit, Cursor, Epoch, QuarantineId, StoreError, UnixMs, UploadNote, die_at};
 
 /// Requests in one group at most.
 pub(super) const GROUP: usize = 256;
@@ -72,6 +72,11 @@ pub(super) enum Write {
         note: UploadNote,
         reply: Reply<()>,
     },
+    QuarantineDrop {
+        tenant: String,
+        ids: Vec<QuarantineId>,
+        reply: Reply<()>,
+    },
 }
 
 impl Write {
@@ -80,7 +85,10 @@ impl Write {
         match self {
             Write::Claim { at, .. } | Write::Import { at, .. } => Some(*at),
             Write::Commit { commit, .. } => Some(commit.at),
-            Write::Renew { .. } | Write::Rewind { .. } | Write::NoteUpload { .. } => None,
+            Write::Renew { .. }
+            | Write::Rewind { .. }
+            | Write::NoteUpload { .. }
+            | Write::QuarantineDrop { .. } => None,
         }
     }
 
@@ -211,6 +219,9 @@ fn decide_one(overlay: &mut Overlay<'_>, pruning: &mut Pruning, request: Write) 
         }
         Write::NoteUpload { tenant, epoch, note, reply } => {
             hold(reply, draft(overlay, |draft| decide::note_upload(draft, &tenant, epoch, &note)))
+        }
+        Write::QuarantineDrop { tenant, ids, reply } => {
+            hold(reply, draft(overlay, |draft| decide::take_out(draft, &tenant, &ids)))
         }
     }
 }

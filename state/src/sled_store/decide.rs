@@ -8,13 +8,13 @@ use super::{
     prune::{Pruning, Sweep},
     rows,
     rows::SeenPage,
-    trees::Tree,
+    trees::{Rows, Tree},
     values,
     values::StreamAt,
 };
 use crate::{
-    Checkpoint, Claim, Commit, Cursor, Entry, Epoch, Quarantined, Refused, Step, StoreError, UnixMs,
-    UploadNote, memory::never_claimed, run::Run,
+    Checkpoint, Claim, Commit, Cursor, Entry, Epoch, QuarantineId, Quarantined, Refused, Step, StoreError,
+    UnixMs, UploadNote, memory::never_claimed, run::Run,
 };
 
 pub(super) fn claim(
@@ -65,6 +65,7 @@ pub(super) fn commit(
     for entry in &commit.directory {
         put_entry(overlay, &commit.tenant, entry)?;
     }
+    take_out(overlay, &commit.tenant, &commit.released)?;
     for entry in &commit.quarantined {
         put_quarantined(overlay, &commit.tenant, entry)?;
     }
@@ -184,11 +185,27 @@ fn put_entry(overlay: &mut Overlay<'_>, tenant: &str, entry: &Entry) -> Result<(
 
 fn put_quarantined(overlay: &mut Overlay<'_>, tenant: &str, entry: &Quarantined) -> Result<(), StoreError> {
     let id = entry.id();
-    let index = rows::quarantine_id(tenant, &entry.stream, id);
-    if super::trees::Rows::get(overlay, Tree::Quarantine, &index)?.is_some() {
+    let index = rows::quarantine_id(tenant, &id);
+    if overlay.get(Tree::Quarantine, &index)?.is_some() {
         return Ok(());
     }
     overlay.put_row(Tree::Quarantine, index, entry.at.0.to_be_bytes().as_slice().into());
-    let key = rows::quarantined(tenant, entry.at, &entry.stream, id);
+    let key = rows::quarantined(tenant, entry.at, &id);
     overlay.put(Tree::Quarantine, &key, &values::json(entry))
+}
+
+/// Removes entries of the quarantine; refused if one is not there.
+pub(super) fn take_out(
+    overlay: &mut Overlay<'_>,
+    tenant: &str,
+    ids: &[QuarantineId],
+) -> Result<(), StoreError> {
+    for id in ids {
+        let Some(key) = values::quarantined_at(overlay, tenant, id)? else {
+            return Err(Refused::NotInQuarantine { id: id.clone() }.into());
+        };
+        overlay.remove_row(Tree::Quarantine, rows::quarantine_id(tenant, id));
+        overlay.remove(Tree::Quarantine, &key)?;
+    }
+    Ok(())
 }

@@ -70,8 +70,8 @@ pub use self::{
     walk::{Findings, TreeFindings, verify},
 };
 use crate::{
-    Checkpoint, Claim, Commit, Cursor, Entry, Epoch, Fingerprint, Quarantined, Store, StoreError, UnixMs,
-    UploadNote, seen::DEFAULT_HORIZON,
+    Checkpoint, Claim, Commit, Cursor, Entry, Epoch, Fingerprint, Listed, QuarantineId, Quarantined, Store,
+    StoreError, UnixMs, UploadNote, seen::DEFAULT_HORIZON,
 };
 
 /// Reads that wait at most; more of them wait outside.
@@ -250,6 +250,25 @@ impl Store for SledStore {
     async fn quarantined(&self, tenant: &str, limit: usize) -> Result<Vec<Quarantined>, StoreError> {
         let tenant = tenant.to_owned();
         self.read(|reply| Read::Quarantined { tenant, limit, reply }).await
+    }
+
+    async fn quarantine_list(&self, tenant: &str) -> Result<Vec<Listed>, StoreError> {
+        let tenant = tenant.to_owned();
+        self.read(|reply| Read::QuarantineList { tenant, reply }).await
+    }
+
+    async fn quarantine_entry(
+        &self,
+        tenant: &str,
+        id: &QuarantineId,
+    ) -> Result<Option<Quarantined>, StoreError> {
+        let (tenant, id) = (tenant.to_owned(), id.clone());
+        self.read(|reply| Read::QuarantineEntry { tenant, id, reply }).await
+    }
+
+    async fn quarantine_drop(&self, tenant: &str, ids: Vec<QuarantineId>) -> Result<(), StoreError> {
+        let tenant = tenant.to_owned();
+        self.write(|reply| Write::QuarantineDrop { tenant, ids, reply }).await
     }
 
     async fn quarantine_len(&self, tenant: &str) -> Result<u64, StoreError> {

@@ -22,7 +22,7 @@ use super::{
     values,
     values::StreamAt,
 };
-use crate::{Checkpoint, Entry, Fingerprint, Quarantined, StoreError};
+use crate::{Checkpoint, Entry, Fingerprint, Listed, QuarantineId, Quarantined, StoreError};
 
 /// Every checkpoint, by tenant and stream.
 pub(super) type Checkpoints = BTreeMap<String, BTreeMap<String, Checkpoint>>;
@@ -33,6 +33,8 @@ pub(super) enum Read {
     Directory { tenant: String, keys: Vec<String>, reply: Reply<Vec<Option<Entry>>> },
     Shard { tenant: String, shard: u8, reply: Reply<Vec<Entry>> },
     Quarantined { tenant: String, limit: usize, reply: Reply<Vec<Quarantined>> },
+    QuarantineList { tenant: String, reply: Reply<Vec<Listed>> },
+    QuarantineEntry { tenant: String, id: QuarantineId, reply: Reply<Option<Quarantined>> },
     QuarantineLen { tenant: String, reply: Reply<u64> },
     Checkpoints { reply: Reply<Checkpoints> },
 }
@@ -66,7 +68,17 @@ impl Reader {
                 drop(reply.send(self.read(|trees| directory_shard(trees, &tenant, shard))));
             }
             Read::Quarantined { tenant, limit, reply } => {
-                drop(reply.send(self.read(|trees| quarantined(trees, &tenant, limit))));
+                drop(reply.send(self.read(|trees| quarantine(trees, &tenant).take(limit).collect())));
+            }
+            Read::QuarantineList { tenant, reply } => {
+                // One body at a time is in memory.
+                let listed = |trees: &Trees| -> Result<Vec<Listed>, StoreError> {
+                    quarantine(trees, &tenant).map(|entry| Ok(entry?.listed())).collect()
+                };
+                drop(reply.send(self.read(listed)));
+            }
+            Read::QuarantineEntry { tenant, id, reply } => {
+                drop(reply.send(self.read(|trees| values::quarantined(trees, &tenant, &id))));
             }
             Read::QuarantineLen { tenant, reply } => {
                 drop(reply.send(self.read(|trees| quarantine_len(trees, &tenant))));
@@ -113,10 +125,10 @@ fn directory_shard(trees: &Trees, tenant: &str, shard: u8) -> Result<Vec<Entry>,
     Ok(entries)
 }
 
-fn quarantined(trees: &Trees, tenant: &str, limit: usize) -> Result<Vec<Quarantined>, StoreError> {
+fn quarantine(trees: &Trees, tenant: &str) -> impl Iterator<Item = Result<Quarantined, StoreError>> + use<> {
     let stored = parts::join(Tree::Quarantine, trees.scan(Tree::Quarantine, &rows::quarantine(tenant)));
     let entry = |(key, bytes): (sled::IVec, Vec<u8>)| values::from_json(Tree::Quarantine, &key, &bytes);
-    stored.take(limit).map(|value| value.and_then(entry)).collect()
+    stored.map(move |value| value.and_then(entry))
 }
 
 fn quarantine_len(trees: &Trees, tenant: &str) -> Result<u64, StoreError> {

@@ -6,7 +6,7 @@
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::{Fingerprint, UnixMs};
+use crate::{QuarantineId, UnixMs};
 
 /// The most bytes of value that one row holds.
 ///
@@ -95,11 +95,11 @@ pub(super) fn quarantine(tenant_name: &str) -> Vec<u8> {
 }
 
 /// The key of a quarantined entry.
-pub(super) fn quarantined(tenant_name: &str, at: UnixMs, stream: &str, id: Fingerprint) -> Vec<u8> {
+pub(super) fn quarantined(tenant_name: &str, at: UnixMs, id: &QuarantineId) -> Vec<u8> {
     let mut key = quarantine(tenant_name);
     push_number(&mut key, at.0);
-    push_name(&mut key, stream);
-    key.extend(id.0.to_be_bytes());
+    push_name(&mut key, &id.stream);
+    key.extend(id.body.0.to_be_bytes());
     key
 }
 
@@ -111,10 +111,10 @@ pub(super) fn quarantine_index(tenant_name: &str) -> Vec<u8> {
 }
 
 /// The key by which a quarantined entry is known when it comes again.
-pub(super) fn quarantine_id(tenant_name: &str, stream: &str, id: Fingerprint) -> Vec<u8> {
+pub(super) fn quarantine_id(tenant_name: &str, id: &QuarantineId) -> Vec<u8> {
     let mut key = quarantine_index(tenant_name);
-    push_name(&mut key, stream);
-    key.extend(id.0.to_be_bytes());
+    push_name(&mut key, &id.stream);
+    key.extend(id.body.0.to_be_bytes());
     key
 }
 

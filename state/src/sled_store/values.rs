@@ -10,7 +10,9 @@ use super::{
     rows::ROW_BYTES,
     trees::{Rows, Tree},
 };
-use crate::{Checkpoint, Entry, Fingerprint, StoreError, UnixMs, Version, run::Run};
+use crate::{
+    Checkpoint, Entry, Fingerprint, QuarantineId, Quarantined, StoreError, UnixMs, Version, run::Run,
+};
 
 /// Encodes a value that is kept as JSON.
 pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
@@ -83,6 +85,30 @@ pub(super) fn directory(rows: &impl Rows, tenant: &str, key: &str) -> Result<Opt
     let row = rows::directory(tenant, key);
     let stored = parts::read(rows, Tree::Directory, &row)?;
     stored.map(|bytes| from_entry(&row, &bytes)).transpose()
+}
+
+/// Finds the key of a quarantined entry; `None` if there is no such entry.
+pub(super) fn quarantined_at(
+    rows: &impl Rows,
+    tenant: &str,
+    id: &QuarantineId,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let index = rows::quarantine_id(tenant, id);
+    let Some(bytes) = rows.get(Tree::Quarantine, &index)? else { return Ok(None) };
+    let at = bytes.as_ref().try_into().map(i64::from_be_bytes);
+    let at = at.map_err(|_| Tree::Quarantine.damaged(&index, "not a time"))?;
+    Ok(Some(rows::quarantined(tenant, UnixMs(at), id)))
+}
+
+/// Reads a quarantined entry.
+pub(super) fn quarantined(
+    rows: &impl Rows,
+    tenant: &str,
+    id: &QuarantineId,
+) -> Result<Option<Quarantined>, StoreError> {
+    let Some(key) = quarantined_at(rows, tenant, id)? else { return Ok(None) };
+    let entry = read_json(rows, Tree::Quarantine, &key)?;
+    entry.map(Some).ok_or_else(|| Tree::Quarantine.damaged(&key, "the index names it and it is not there"))
 }
 
 /// Encodes the ids of a page, one value a row.

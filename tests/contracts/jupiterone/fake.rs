@@ -75,6 +75,8 @@ pub(super) struct World {
     faults: BTreeMap<On, VecDeque<Fault>>,
     /// Bodies over this many bytes get a 413.
     pub(super) largest: Option<usize>,
+    /// Bodies that hold this text are refused by the name of a record.
+    pub(super) dislikes: Option<&'static str>,
     /// Status answers in between finalize and FINISHED.
     pub(super) polls: usize,
     /// The state a job ends in instead of FINISHED.
@@ -184,6 +186,11 @@ impl World {
                 && self.largest.is_some_and(|most| text.len() > most) =>
             {
                 refusal(413, "RequestEntityTooLargeException")
+            }
+            None if matches!(on, On::Entities | On::Relationships)
+                && self.dislikes.is_some_and(|disliked| text.contains(disliked)) =>
+            {
+                refusal(400, "VALIDATION_ERROR")
             }
             None => self.answer(on, &id, &body),
             Some(Fault::Refuse(answer)) => answer,

@@ -36,6 +36,8 @@ async fn after_a_failed_write_every_call_answers_with_the_failure_and_nothing_is
     fails(store.directory_shard("acme", 0).await.err());
     fails(store.quarantined("acme", 1).await.err());
     fails(store.quarantine_len("acme").await.err());
+    fails(store.quarantine_list("acme").await.err());
+    fails(store.quarantine_drop("acme", vec![]).await.err());
     fails(store.checkpoints().await.err());
     assert_eq!(recorded(dir.path()), 1);
     drop(store);

@@ -79,6 +79,7 @@ pub(super) async fn step_of(store: &SledStore, number: u64, page: u64, scattered
         }],
         directory,
         quarantined: if turn % 4 == 0 { vec![body("no uuid")] } else { Vec::new() },
+        released: Vec::new(),
         settled: if turn % 5 == 1 { vec![format!("job/{}", turn - 1)] } else { Vec::new() },
     };
     store.commit(commit).await.unwrap();

@@ -78,6 +78,7 @@ fn commit(tenant: &str, epoch: Epoch, number: u64, hour: i64, seen: Vec<Vec<Fing
             caught_up: false,
         }],
         directory: Vec::new(),
+        released: Vec::new(),
         quarantined: Vec::new(),
         settled: Vec::new(),
     }

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::HOUR;
 use crate::{
-    Advance, Commit, Cursor, Entry, Epoch, Fingerprint, MemoryStore, Quarantined, SourceInfo, Step, Store,
-    UnixMs, UploadNote, Version,
+    Advance, Commit, Cursor, Entry, Epoch, Fingerprint, MemoryStore, QuarantineId, Quarantined, SourceInfo,
+    Step, Store, UnixMs, UploadNote, Version,
 };
 
 const NAMES: [&str; 3] = ["a", "a\0", "b"];
@@ -17,6 +17,7 @@ enum Request {
     Renew(usize, bool),
     Rewind(usize, usize),
     Note(usize, u8),
+    Drop(usize, u8),
     Reopen,
 }
 
@@ -52,7 +53,8 @@ fn requests() -> impl Strategy<Value = Vec<Request>> {
             .prop_map(|(tenant, late, steps, more)| Request::Commit { tenant, late, steps, more }),
         1 => (name.clone(), any::<bool>()).prop_map(|(tenant, late)| Request::Renew(tenant, late)),
         1 => (name.clone(), name.clone()).prop_map(|(tenant, stream)| Request::Rewind(tenant, stream)),
-        1 => (name, any::<u8>()).prop_map(|(tenant, note)| Request::Note(tenant, note)),
+        1 => (name.clone(), any::<u8>()).prop_map(|(tenant, note)| Request::Note(tenant, note)),
+        1 => (name, any::<u8>()).prop_map(|(tenant, which)| Request::Drop(tenant, which)),
         1 => Just(Request::Reopen),
     ];
     proptest::collection::vec(one, 1..40)
@@ -85,6 +87,7 @@ async fn ask(store: &impl Store, request: &Request, at: i64) -> String {
                 at: now,
                 steps: Vec::new(),
                 directory: Vec::new(),
+                released: Vec::new(),
                 quarantined: Vec::new(),
                 settled: Vec::new(),
             };
@@ -115,6 +118,10 @@ async fn ask(store: &impl Store, request: &Request, at: i64) -> String {
                     record: "r".repeat(usize::from(*more) * 60),
                 });
             }
+            if more % 6 == 0 {
+                let listed = store.quarantine_list(tenant).await.unwrap();
+                commit.released.extend(listed.into_iter().take(usize::from(more % 4)).map(|entry| entry.id));
+            }
             if more % 5 == 0 {
                 commit.quarantined.push(Quarantined {
                     stream: NAMES[usize::from(more % 3)].to_owned(),
@@ -140,6 +147,15 @@ async fn ask(store: &impl Store, request: &Request, at: i64) -> String {
             let note = UploadNote { name: (note % 4).to_string(), note: at.to_string() };
             format!("{:?}", store.note_upload(tenant, epoch, note).await)
         }
+        Request::Drop(tenant, which) => {
+            let tenant = NAMES[*tenant];
+            let listed = store.quarantine_list(tenant).await.unwrap();
+            let named = listed.into_iter().skip(usize::from(which % 3)).take(2).map(|entry| entry.id);
+            // Now and then one that is not there.
+            let gone = QuarantineId { stream: NAMES[0].to_owned(), body: Fingerprint::of("gone") };
+            let ids = named.chain((which % 5 == 0).then_some(gone)).collect();
+            format!("{:?}", store.quarantine_drop(tenant, ids).await)
+        }
         Request::Reopen => String::new(),
     }
 }
@@ -157,6 +173,7 @@ async fn content(store: &impl Store) -> String {
         content += &format!("{:?}", store.directory(tenant, keys).await);
         content += &format!("{:?}", store.quarantined(tenant, 100).await);
         content += &format!("{:?}", store.quarantine_len(tenant).await);
+        content += &format!("{:?}", store.quarantine_list(tenant).await);
         content += &format!("{:?}", store.claim(tenant, &[], UnixMs(0)).await);
     }
     content

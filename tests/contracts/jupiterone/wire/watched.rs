@@ -2,15 +2,15 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    convert::identity,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use opgraph_simulator::Simulator;
-use opgraph_state::{
-    Checkpoint, Claim, Commit, Cursor, Entry, Epoch, Fingerprint, MemoryStore, Quarantined, Store,
-    StoreError, UnixMs, UploadNote,
-};
+use opgraph_state::{Claim, Commit, Cursor, Epoch, MemoryStore, Store, StoreError, UnixMs, UploadNote};
+
+use crate::support::store::passed_on;
 
 #[derive(Clone)]
 pub(super) struct Watched {
@@ -118,24 +118,6 @@ impl Store for Watched {
         self.inner.commit(commit).await
     }
 
-    async fn renew(&self, tenant: &str, epoch: Epoch, until: UnixMs) -> Result<(), StoreError> {
-        self.inner.renew(tenant, epoch, until).await
-    }
-
-    async fn release(&self, tenant: &str, epoch: Epoch, at: UnixMs) -> Result<(), StoreError> {
-        self.inner.release(tenant, epoch, at).await
-    }
-
-    async fn rewind(
-        &self,
-        tenant: &str,
-        stream: &str,
-        to: Cursor,
-        at: UnixMs,
-    ) -> Result<Checkpoint, StoreError> {
-        self.inner.rewind(tenant, stream, to, at).await
-    }
-
     async fn note_upload(&self, tenant: &str, epoch: Epoch, note: UploadNote) -> Result<(), StoreError> {
         if let Some(id) = note.name.strip_prefix("jupiterone/job/") {
             if self.seen(|seen| take(&mut seen.fail_notes)) {
@@ -146,33 +128,9 @@ impl Store for Watched {
         self.inner.note_upload(tenant, epoch, note).await
     }
 
-    async fn seen(
-        &self,
-        tenant: &str,
-        stream: &str,
-        at_least: Option<usize>,
-    ) -> Result<Vec<Fingerprint>, StoreError> {
-        self.inner.seen(tenant, stream, at_least).await
-    }
-
-    async fn directory(&self, tenant: &str, keys: Vec<String>) -> Result<Vec<Option<Entry>>, StoreError> {
-        self.inner.directory(tenant, keys).await
-    }
-
-    async fn directory_shard(&self, tenant: &str, shard: u8) -> Result<Vec<Entry>, StoreError> {
-        self.inner.directory_shard(tenant, shard).await
-    }
-
-    async fn quarantined(&self, tenant: &str, limit: usize) -> Result<Vec<Quarantined>, StoreError> {
-        self.inner.quarantined(tenant, limit).await
-    }
-
-    async fn quarantine_len(&self, tenant: &str) -> Result<u64, StoreError> {
-        self.inner.quarantine_len(tenant).await
-    }
-
-    async fn checkpoints(&self) -> Result<BTreeMap<String, BTreeMap<String, Checkpoint>>, StoreError> {
-        self.inner.checkpoints().await
+    passed_on! { identity;
+        renew release rewind import seen directory directory_shard quarantined quarantine_list quarantine_entry
+        quarantine_drop quarantine_len checkpoints
     }
 }
 
