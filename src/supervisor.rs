@@ -42,6 +42,8 @@ pub struct Tenant {
     pub start: Start,
     /// What happens when a stream has caught up.
     pub pace: Pace,
+    /// How long a request that fails is repeated.
+    pub patience: Patience,
     /// How events are mapped.
     pub mapping: Mapping,
     /// How much may be in flight.
@@ -208,7 +210,9 @@ async fn run_after_run<O: Outside, T: Store + Clone>(
             Err(error) => error,
         };
         let remedy = error.remedy();
-        if !matches!(remedy, Remedy::Retry { .. }) || shared.closing.is_cancelled() {
+        // Requests that were repeated for as long as anybody waits are not begun all over again.
+        let gave_up = matches!(error, RunError::Source(_)) && tenant.patience.give_up_after.is_some();
+        if !matches!(remedy, Remedy::Retry { .. }) || gave_up || shared.closing.is_cancelled() {
             let hint = remedy.hint().unwrap_or_default();
             error!(error = %chain(&error), hint, "tenant stopped");
             return Err(error);
@@ -280,17 +284,12 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         let name = &self.tenant.name;
         self.warn_of_expiry(&access);
 
-        let patience = match self.tenant.pace {
-            Pace::Every(_) => Patience::ENDLESS,
-            // Somebody waits for the end.
-            Pace::Once => Patience { give_up_after: Some(Duration::from_secs(300)), ..Patience::ENDLESS },
-        };
         let api = EventsApi::new(
             client.clone(),
             access.base_url,
             access.token,
             budget,
-            patience,
+            self.tenant.patience,
             self.meter.clone(),
         );
         let introspection = tokio::select! {
