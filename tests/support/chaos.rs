@@ -50,11 +50,13 @@ pub(crate) enum End {
 pub(crate) struct Rule {
     /// How the path ends.
     pub(crate) at: &'static str,
-    /// The first request to that path that is spoilt; counted from 1.
+    /// What the body holds; empty for any body.
+    pub(crate) holding: &'static str,
+    /// The first request of these that is spoilt; counted from 1.
     pub(crate) nth: u64,
     /// How many are spoilt from there on.
     pub(crate) times: u64,
-    /// Whether, from there on, requests to every other path are spoilt as well.
+    /// Whether, from there on, all other requests are spoilt as well.
     pub(crate) everywhere: bool,
     pub(crate) fault: Fault,
 }
@@ -81,6 +83,13 @@ impl Whole {
         let mut bytes = format!("{head}{headers}content-length: {}\r\n\r\n", body.len()).into_bytes();
         bytes.extend_from_slice(body);
         bytes
+    }
+
+    /// The answer with another content type; none if it is empty.
+    pub(crate) fn with_type(&self, of: &str) -> Vec<u8> {
+        let head = self.head_without(&["content-type"]);
+        let header = if of.is_empty() { String::new() } else { format!("content-type: {of}\r\n") };
+        Whole { head, body: Vec::new() }.with(&header, &self.body)
     }
 
     /// The answer as it came, with nothing said of its length.
@@ -121,13 +130,13 @@ struct Shared {
 
 impl Chaos {
     /// Starts listening in front of `upstream`.
-    pub(crate) fn start(upstream: SocketAddr, rules: Vec<Rule>) -> Chaos {
+    pub(crate) fn start(upstream: SocketAddr) -> Chaos {
         // Bound for good and never listening: it keeps the port while nobody listens.
         let keeper = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let address = keeper.local_addr().unwrap();
         let shared = Arc::new(Shared {
             upstream,
-            rules: Mutex::new(rules.into_iter().map(|rule| (rule, 0)).collect()),
+            rules: Mutex::default(),
             seen: Mutex::default(),
             open: Mutex::default(),
             closed_for: Mutex::default(),
@@ -154,9 +163,9 @@ impl Chaos {
         seen
     }
 
-    /// Spoils nothing any more.
-    pub(crate) fn calm(&self) {
-        self.shared.rules.lock().unwrap().clear();
+    /// Spoils by these rules from now on, and by no earlier ones. Of two that meet, the first holds.
+    pub(crate) fn spoil(&self, rules: Vec<Rule>) {
+        *self.shared.rules.lock().unwrap() = rules.into_iter().map(|rule| (rule, 0)).collect();
     }
 }
 
@@ -216,7 +225,7 @@ async fn connection(mut stream: TcpStream, shared: Arc<Shared>, open: Cancellati
 async fn requests(stream: &mut TcpStream, shared: &Shared, open: &CancellationToken) -> End {
     while let Some((head, body)) = read(stream).await {
         let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-        let fault = shared.fault(&path);
+        let fault = shared.fault(&path, &body);
         let at = Instant::now();
         let spoilt = fault.is_some().then_some(at);
         shared.seen.lock().unwrap().push(Seen { path, at, spoilt, head: head.clone() });
@@ -257,10 +266,10 @@ async fn requests(stream: &mut TcpStream, shared: &Shared, open: &CancellationTo
 
 impl Shared {
     /// Counts a request; answers what is to happen to it.
-    fn fault(&self, path: &str) -> Option<Fault> {
+    fn fault(&self, path: &str, body: &[u8]) -> Option<Fault> {
         let mut due = None;
         for (rule, hits) in self.rules.lock().unwrap().iter_mut() {
-            let here = path.ends_with(rule.at);
+            let here = path.ends_with(rule.at) && String::from_utf8_lossy(body).contains(rule.holding);
             *hits += u64::from(here);
             let spoilt = *hits >= rule.nth && *hits - rule.nth < rule.times;
             if spoilt && (here || rule.everywhere) && due.is_none() {
