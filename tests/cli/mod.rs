@@ -5,3 +5,5 @@ mod failures;
 mod journeys;
 
 mod kills;
+
+mod wire;

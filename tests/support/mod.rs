@@ -3,6 +3,10 @@
 
 pub(crate) mod chaos;
 
+pub(crate) mod answers;
+
+pub(crate) mod logs;
+
 pub(crate) mod program;
 
 use std::{

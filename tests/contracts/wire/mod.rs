@@ -9,13 +9,9 @@ mod table;
 
 mod row;
 
-mod answers;
-
 mod place;
 
 mod run;
-
-mod logs;
 
 use std::{
     panic::AssertUnwindSafe,
@@ -58,9 +54,6 @@ fn check(rows: Vec<Row>) {
     });
     let failed = failed.into_inner().unwrap();
     assert!(failed.is_empty(), "{} of {} cases failed: {failed:#?}", failed.len(), cases.len());
-    if std::env::var_os("WIRE_COUNT").is_some() {
-        eprintln!("{} cases", cases.len());
-    }
 }
 
 #[test]

@@ -10,16 +10,16 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// Everything that is logged on one thread, by whomever.
 #[derive(Clone, Default)]
-pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     /// Starts to listen on this thread, until the guard is dropped.
-    pub(super) fn listen(&self) -> DefaultGuard {
+    pub(crate) fn listen(&self) -> DefaultGuard {
         let log = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_ansi(false);
         tracing::subscriber::set_default(log.with_writer(self.clone()).finish())
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 }
@@ -45,7 +45,7 @@ impl<'a> MakeWriter<'a> for Log {
 
 /// Checks that neither a JWT nor any part of it that only its holder knows is in the text.
 #[track_caller]
-pub(super) fn is_silent_about(token: &str, text: &str, what: &str) {
+pub(crate) fn is_silent_about(token: &str, text: &str, what: &str) {
     for secret in std::iter::once(token).chain(token.split('.').skip(1)) {
         assert!(!text.contains(secret), "the token is in the {what}: {text}");
     }
