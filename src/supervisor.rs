@@ -46,6 +46,8 @@ pub struct Tenant {
     pub start: Start,
     /// What happens when a stream has caught up.
     pub pace: Pace,
+    /// How long a request that fails is repeated.
+    pub patience: Patience,
     /// How events are mapped.
     pub mapping: Mapping,
     /// How much may be in flight.
@@ -230,7 +232,9 @@ async fn run_after_run<O: Outside, T: Store + Clone>(
         }
         let Remedy::Retry { after } = &remedy else { return Err(stopped(error, &remedy)) };
         let pause = backoff.next_backoff().unwrap_or(LEASE).max(after.unwrap_or_default());
-        let enough = tenant.pace == Pace::Once && moved.elapsed() + pause > ONCE_GIVES_UP_AFTER;
+        // Requests that were repeated for as long as anybody waits are not begun all over again.
+        let gave_up = matches!(error, RunError::Source(_)) && tenant.patience.give_up_after.is_some();
+        let enough = gave_up || tenant.pace == Pace::Once && moved.elapsed() + pause > ONCE_GIVES_UP_AFTER;
         if enough || shared.closing.is_cancelled() {
             return Err(stopped(error, &remedy));
         }
@@ -306,17 +310,12 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         let name = &self.tenant.name;
         self.warn_of_expiry(&access);
 
-        let patience = match self.tenant.pace {
-            Pace::Every(_) => Patience::ENDLESS,
-            // Somebody waits for the end.
-            Pace::Once => Patience { give_up_after: Some(Duration::from_secs(300)), ..Patience::ENDLESS },
-        };
         let api = EventsApi::new(
             client.clone(),
             access.base_url,
             access.token,
             budget,
-            patience,
+            self.tenant.patience,
             self.meter.clone(),
         );
         let introspection = tokio::select! {

@@ -1,13 +1,13 @@
 //! From a configured tenant to a supervised one.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use opgraph_state::{Cursor, Epoch, QuarantineId, Store, UploadNote};
 
 use crate::{
     clock::Clock,
     config::{self, Polling},
-    http::{Client, Halt, Remedy},
+    http::{Client, Halt, Patience, Remedy},
     pipeline::{self, Drained, Stopped, retry::Retry},
     secret::{Claims, SecretError},
     sink::{
@@ -151,6 +151,11 @@ fn resolve(configured: &config::Tenant, pace: Pace) -> Tenant {
         rate: configured.events.limits,
         start: configured.start,
         pace,
+        patience: match pace {
+            Pace::Every(_) => Patience::ENDLESS,
+            // Somebody waits for the end.
+            Pace::Once => Patience { give_up_after: Some(Duration::from_secs(300)), ..Patience::ENDLESS },
+        },
         mapping: Mapping { raw_data: configured.raw_data, account_name },
         limits: pipeline::Limits::default(),
     }

@@ -71,7 +71,11 @@ impl Failed {
             Remedy::Halt(Halt::Guard { .. }) => Exit::Guard,
             Remedy::Halt(Halt::Other { .. }) | Remedy::Retry { .. } | Remedy::Rewind => Exit::Other,
         };
-        Failed { exit, text, hint: remedy.hint().map(str::to_owned) }
+        let hint = match remedy {
+            Remedy::Retry { .. } => "it may pass: start again, and it goes on where it stopped",
+            remedy => remedy.hint().unwrap_or_default(),
+        };
+        Failed { exit, text, hint: None }.hint(hint)
     }
 
     /// A tenant that stopped.

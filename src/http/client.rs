@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
-use super::remedy::{Asked, Failure, LONGEST_PAUSE, Outcome, Remedy, for_status};
+use super::remedy::{Asked, Failure, Outcome, Remedy, for_status};
 
 /// How requests are made.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct ClientSettings {
     pub timeout: Duration,
     /// The most bytes an answer's body may have, decompressed.
     pub largest_answer: usize,
+    /// The longest pause that the other side may impose on us.
+    pub longest_pause: Duration,
 }
 
 impl Default for ClientSettings {
@@ -33,6 +35,8 @@ impl Default for ClientSettings {
             timeout: Duration::from_secs(60),
             // A page of 1,000 events is about 1 MB.
             largest_answer: 64 << 20,
+            // The longest window that anybody's limits have.
+            longest_pause: Duration::from_secs(3600),
         }
     }
 }
@@ -42,6 +46,7 @@ impl Default for ClientSettings {
 pub struct Client {
     http: reqwest::Client,
     largest_answer: usize,
+    longest_pause: Duration,
 }
 
 /// One request, complete.
@@ -128,7 +133,8 @@ impl Client {
             .gzip(true)
             .zstd(true)
             .build()?;
-        Ok(Client { http, largest_answer: settings.largest_answer })
+        let ClientSettings { largest_answer, longest_pause, .. } = *settings;
+        Ok(Client { http, largest_answer, longest_pause })
     }
 
     /// Makes one attempt. Ok is a 2xx answer with its whole body; everything
@@ -151,7 +157,7 @@ impl Client {
         let mut response = builder.send().await.map_err(|error| broken(request, error))?;
 
         let status = response.status().as_u16();
-        let after = pause_asked_for(response.headers());
+        let after = pause_asked_for(response.headers()).map(|pause| pause.min(self.longest_pause));
         let mut body = Vec::with_capacity(response.content_length().unwrap_or(0).min(1 << 21) as usize);
         while let Some(chunk) = response.chunk().await.map_err(|error| broken(request, error))? {
             if body.len() + chunk.len() > self.largest_answer {
@@ -197,10 +203,7 @@ fn too_large(request: &Request, status: u16, cap: usize) -> Failure {
 
 /// Another status than success.
 fn refused(request: &Request, status: u16, after: Option<Duration>, body: &[u8]) -> Failure {
-    // Whatever stands between may send back what it was sent. Cleaned before
-    // anything is cut: half a token could not be found any more.
-    let text = String::from_utf8_lossy(body).replace(request.token.expose_secret(), "[token]");
-    let said = ErrorBody::read(&text);
+    let said = ErrorBody::read(&String::from_utf8_lossy(body), request.token.expose_secret());
     Failure {
         doing: request.doing.clone(),
         status: Some(status),
@@ -225,7 +228,12 @@ struct ErrorBody {
 
 impl ErrorBody {
     /// Never fails: an error body that makes no sense is no reason for another error.
-    fn read(body: &str) -> ErrorBody {
+    ///
+    /// Whatever stands between may send back what it was sent, in JSON's escapes
+    /// perhaps. So `token` is taken out of what was decoded, and before anything
+    /// is cut: half a token could not be found any more.
+    fn read(body: &str, token: &str) -> ErrorBody {
+        let clean = |text: String| text.replace(token, "[token]");
         #[derive(Deserialize)]
         struct Inner {
             #[serde(alias = "Code")]
@@ -241,12 +249,15 @@ impl ErrorBody {
         }
         if let Ok(outer) = serde_json::from_str::<Outer>(body) {
             let inner = outer.error.unwrap_or(Inner { code: None, message: outer.message });
-            return ErrorBody { code: inner.code, message: inner.message.map(|text| short(&text)) };
+            return ErrorBody {
+                code: inner.code.map(clean),
+                message: inner.message.map(|text| short(&clean(text))),
+            };
         }
         let message = match body.trim() {
             "" => None,
             html if html.starts_with('<') => Some("the answer is an HTML page".to_owned()),
-            text => Some(short(text)),
+            text => Some(short(&clean(text.to_owned()))),
         };
         ErrorBody { code: None, message }
     }
@@ -258,20 +269,15 @@ fn short(text: &str) -> String {
 }
 
 /// The pause a 429 or 503 asks for: `Retry-After` in seconds or as a date
-/// (RFC 9110), else `RateLimit-Reset` in seconds; at most [`LONGEST_PAUSE`].
+/// (RFC 9110), else `RateLimit-Reset` in seconds. Whatever makes no sense asks for none.
 fn pause_asked_for(headers: &header::HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let seconds = |text: &str| text.parse::<f64>().ok().filter(|s| s.is_finite() && *s >= 0.0);
-    let pause = match text("retry-after") {
-        Some(value) => match seconds(value) {
-            Some(seconds) => Some(seconds),
-            None => {
-                date(value).map(|at| at.duration_since(SystemTime::now()).unwrap_or_default().as_secs_f64())
-            }
-        },
-        None => text("ratelimit-reset").and_then(seconds),
-    }?;
-    Some(Duration::from_secs_f64(pause.min(LONGEST_PAUSE.as_secs_f64())))
+    let until = |at: SystemTime| at.duration_since(SystemTime::now()).unwrap_or_default().as_secs_f64();
+    let pause = text("retry-after")
+        .and_then(|value| seconds(value).or_else(|| date(value).map(until)))
+        .or_else(|| text("ratelimit-reset").and_then(seconds))?;
+    Some(Duration::try_from_secs_f64(pause).unwrap_or(Duration::MAX))
 }
 
 /// Reads an HTTP date, such as `Sun, 06 Nov 1994 08:49:37 GMT`.
@@ -287,7 +293,7 @@ mod tests {
     #[test]
     fn every_shape_of_error_body_is_read_and_none_fails() {
         let check = |body: &str, code: Option<&str>, message: Option<&str>| {
-            let read = ErrorBody::read(body);
+            let read = ErrorBody::read(body, "eyJ.canary");
             assert_eq!((read.code.as_deref(), read.message.as_deref()), (code, message), "{body}");
         };
         check(r#"{"Error":{"Message":"Bad Request"}}"#, None, Some("Bad Request"));
@@ -302,11 +308,16 @@ mod tests {
         check("", None, None);
         check(r#"{"error":"text"}"#, None, Some(r#"{"error":"text"}"#));
         check("\u{fffd}", None, Some("\u{fffd}"));
-        assert_eq!(ErrorBody::read(&"\u{fffd}".repeat(999)).message.unwrap().chars().count(), 200);
+        check("Bearer eyJ.canary is wrong", None, Some("Bearer [token] is wrong"));
+        check(r#"{"message":"\u0065yJ.canary"}"#, None, Some("[token]"));
+        check(r#"{"error":{"code":"eyJ.canary","message":"no"}}"#, Some("[token]"), Some("no"));
+        check(&format!("{}eyJ.canary", "x".repeat(198)), None, Some(&format!("{}[t", "x".repeat(198))));
+        let long = ErrorBody::read(&"\u{fffd}".repeat(999), "eyJ.canary");
+        assert_eq!(long.message.unwrap().chars().count(), 200);
     }
 
     #[test]
-    fn a_pause_is_read_in_every_form_and_bounded() {
+    fn a_pause_is_read_in_every_form() {
         let check = |name: &'static str, value: &str, expect: Option<u64>| {
             let mut headers = header::HeaderMap::new();
             headers.insert(name, value.parse().unwrap());
@@ -317,13 +328,24 @@ mod tests {
         check("retry-after", "0", Some(0));
         check("retry-after", "-3", None);
         check("retry-after", "NaN", None);
-        check("retry-after", "1e300", Some(3600));
-        check("retry-after", "99999999999", Some(3600));
+        check("retry-after", "inf", None);
+        check("retry-after", "1e300", Some(u64::MAX));
+        check("retry-after", "99999999999", Some(99_999_999_999));
         check("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT", Some(0));
-        check("retry-after", "Tue, 06 Nov 2192 08:49:37 GMT", Some(3600));
         check("retry-after", "soon", None);
+        check("retry-after", "", None);
         check("ratelimit-reset", "42", Some(42));
+        check("ratelimit-reset", "soon", None);
         check("x-other", "42", None);
+
+        let mut headers = header::HeaderMap::new();
+        headers.insert("retry-after", "Tue, 06 Nov 2192 08:49:37 GMT".parse().unwrap());
+        assert!(pause_asked_for(&headers).unwrap() > Duration::from_secs(100 * 365 * 86_400));
+        headers.insert("ratelimit-reset", "42".parse().unwrap());
+        headers.insert("retry-after", "soon".parse().unwrap());
+        assert_eq!(pause_asked_for(&headers), Some(Duration::from_secs(42)), "the other says it");
+        headers.insert("retry-after", "7".parse().unwrap());
+        assert_eq!(pause_asked_for(&headers), Some(Duration::from_secs(7)), "the first one counts");
     }
 
     #[test]

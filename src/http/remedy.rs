@@ -116,6 +116,7 @@ pub enum Asked {
 /// | 404           | halt       | halt      | halt          | halt     |
 /// | 409           | halt       | halt      | halt          | retry    |
 /// | 408, 425, 429 | retry      | retry     | retry         | retry    |
+/// | 407           | halt: a proxy in between asks who we are, everywhere                       ||||
 /// | 3xx, else 4xx | halt       | halt      | halt          | halt     |
 /// | 5xx           | retry      | retry     | retry         | retry    |
 ///
@@ -139,6 +140,10 @@ pub fn for_status(status: u16, asked: Asked, after: Option<Duration>) -> Remedy 
         }),
         (404, Asked::SyncJob) => Remedy::halt("check the JupiterOne base URL and that the integration instance exists"),
         (404, _) => Remedy::halt("check the Events API base URL, and that the token is whole: a truncated token answers 404"),
+        (407, _) => Remedy::Halt(Halt::Configuration {
+            hint: "a proxy between here and the API wants credentials: give them in `HTTPS_PROXY`, or go around it with `NO_PROXY`"
+                .to_owned(),
+        }),
         (300..=399, _) => Remedy::halt("check the base URL: redirects are never followed, so that a token cannot leak"),
         _ => Remedy::halt("the API refused the request; if the base URL is right, please report this"),
     }
@@ -172,9 +177,6 @@ pub struct Failure {
     pub cause: Box<dyn Error + Send + Sync>,
 }
 
-/// The longest pause another side may impose on us.
-pub const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,7 +199,7 @@ mod tests {
         check(&[409], &[SyncJob], "retry");
         check(&[409], &[FirstPage, NextPage, Introspection], "halt");
         check(&[400], &[FirstPage, Introspection, SyncJob], "halt");
-        check(&[301, 302, 307, 308, 401, 403, 404, 405, 410, 413, 415, 422], &all, "halt");
+        check(&[301, 302, 307, 308, 401, 403, 404, 405, 407, 410, 413, 415, 422], &all, "halt");
         for asked in all {
             for status in [401, 403] {
                 let remedy = for_status(status, asked, None);

@@ -1,18 +1,18 @@
 //! 1Password's Events API, version 2.
 
 use std::{
+    error::Error,
     num::NonZeroU32,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
 use opgraph_state::{Cursor, SourceInfo, UnixMs, die_at};
 use reqwest::Method;
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tracing::warn;
 use url::Url;
 
@@ -29,8 +29,8 @@ pub const API_VERSION: &str = "v2";
 /// Events a page: the most the API allows (1Password's documentation, pagination).
 pub const PAGE_SIZE: NonZeroU32 = NonZeroU32::new(1000).unwrap();
 
-/// How often a page that makes no sense is asked for again before its stream halts.
-const MALFORMED_ATTEMPTS: u32 = 5;
+/// How many answers to one question may make no sense before a person has to look.
+const MOST_SENSELESS: u32 = 5;
 
 /// One account's Events API.
 #[derive(Clone, Debug)]
@@ -51,9 +51,15 @@ pub struct Introspection {
     pub uuid: Option<String>,
     /// The account's uuid; missing before API 1.4.1.
     pub account_uuid: Option<String>,
-    /// The streams the token may read.
-    #[serde(default)]
+    /// The streams the token may read. Without the list it is no introspection:
+    /// what an error says, should it come with a 200, is no token without rights.
+    #[serde(deserialize_with = "listed")]
     pub features: Vec<String>,
+}
+
+/// A list that has to be there; an empty one may be `null`, as Go writes it.
+fn listed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl Introspection {
@@ -100,16 +106,14 @@ impl EventsApi {
         let doing = "learn what the Events API token may do";
         let request =
             self.request(doing.to_owned(), Asked::Introspection, Method::GET, "auth/introspect", None);
-        let answer = self.until_done(|| self.client.send(&request)).await?;
-        serde_json::from_slice(&answer.body).map_err(|error| Failure {
-            doing: doing.to_owned(),
-            status: Some(answer.status),
-            code: None,
-            outcome: Outcome::NotDone,
-            remedy: Remedy::halt("check the Events API base URL: the answer is not an introspection"),
-            // Line and column, not the text: it is somebody else's page.
-            cause: format!("the answer is not what the API documents ({:?} error)", error.classify()).into(),
+        let hint = "check the Events API base URL: the answers are no introspection";
+        self.until_sensible(&request, hint, |body| {
+            // What class of error, not the text: it is somebody else's page.
+            serde_json::from_slice(&body).map_err(|error| {
+                format!("the answer is not what the API documents ({:?} error)", error.classify()).into()
+            })
         })
+        .await
     }
 
     fn request(
@@ -136,6 +140,39 @@ impl EventsApi {
         until_done(Some(&self.budget), &self.patience, failed, || {
             self.meter.requests.add(1);
             attempt()
+        })
+        .await
+    }
+
+    /// Repeats the request until its answer can be read. An answer that makes no
+    /// sense, or is too large, may have been garbled on its way; one that stays so is
+    /// beyond this program: then it halts with `hint`.
+    async fn until_sensible<T>(
+        &self,
+        request: &Request,
+        hint: &str,
+        read: impl Fn(Vec<u8>) -> Result<T, Box<dyn Error + Send + Sync>>,
+    ) -> Result<T, Failure> {
+        let senseless = AtomicU32::new(0);
+        let remedy = || match senseless.fetch_add(1, Relaxed) + 1 {
+            MOST_SENSELESS.. => Remedy::halt(hint),
+            // At once it would be garbled again.
+            _ => Remedy::Retry { after: Some(self.patience.first) },
+        };
+        self.until_done(|| async {
+            let answer = self.client.send(request).await.map_err(|failure| match failure.status {
+                Some(200..300) => Failure { remedy: remedy(), ..failure },
+                _ => failure,
+            })?;
+            let Answer { status, body } = answer;
+            read(body).map_err(|cause| Failure {
+                doing: request.doing.clone(),
+                status: Some(status),
+                code: None,
+                outcome: Outcome::NotDone,
+                remedy: remedy(),
+                cause,
+            })
         })
         .await
     }
@@ -172,16 +209,14 @@ impl Source for EventsApi {
         let doing = format!("read a page of `{}`", stream.name());
         let body = serde_json::to_vec(&ask).map(Body::plain).ok();
         let request = self.request(doing, asked, Method::POST, stream.name(), body);
-        let malformed = AtomicU32::new(0);
-        let read = self
-            .until_done(|| async {
-                die_at!("fetch.before");
-                let answer = self.client.send(&request).await?;
-                die_at!("fetch.answered");
-                decode(stream, &request, answer, &malformed)
-            })
-            .await;
-        match read {
+        // To skip a page that makes no sense would lose its events.
+        let hint = "nothing was skipped: the stream goes on from its cursor once the API answers as documented, or with a newer opgraph";
+        let read = |body| {
+            die_at!("fetch.answered");
+            read_page(stream, body).map_err(Into::into)
+        };
+        die_at!("fetch.before");
+        match self.until_sensible(&request, hint, read).await {
             Err(failure) if failure.status == Some(401) => Err(self.explain(stream, failure).await),
             read => read,
         }
@@ -194,27 +229,6 @@ impl Source for EventsApi {
             page_size: PAGE_SIZE.get(),
         }
     }
-}
-
-/// Reads the page. One that makes no sense may have been garbled on its way; one
-/// that stays so is beyond this program, and to skip it would lose its events.
-fn decode(stream: Stream, request: &Request, answer: Answer, malformed: &AtomicU32) -> Result<Read, Failure> {
-    read_page(stream, answer.body).map_err(|error| {
-        let last = malformed.fetch_add(1, Relaxed) + 1 >= MALFORMED_ATTEMPTS;
-        let remedy = if last {
-            Remedy::halt("nothing was skipped: the stream goes on from its cursor once the API answers as documented, or with a newer opgraph")
-        } else {
-            Remedy::Retry { after: Some(Duration::from_millis(200)) }
-        };
-        Failure {
-            doing: request.doing.clone(),
-            status: Some(answer.status),
-            code: None,
-            outcome: Outcome::NotDone,
-            remedy,
-            cause: error.into(),
-        }
-    })
 }
 
 /// Writes a time as the API wants it.

@@ -98,12 +98,13 @@ pub struct Malformed(String);
 
 /// The envelope of a page: `{"cursor": "…", "has_more": true, "items": [ … ]}`
 /// (1Password's OpenAPI file, v2). `items` of an empty page may be `null`, as Go
-/// writes an empty list.
+/// writes an empty list; where it is missing, what the cursor would pass is unknown.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     cursor: String,
     has_more: bool,
-    #[serde(borrow)]
+    // With a function of its own, serde takes a missing field for an error.
+    #[serde(borrow, deserialize_with = "Deserialize::deserialize")]
     items: Option<Vec<&'a RawValue>>,
 }
 

@@ -13,3 +13,5 @@ mod kills;
 mod leaks;
 
 mod quarantine;
+
+mod wire;

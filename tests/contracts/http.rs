@@ -22,7 +22,8 @@ fn request(server: &MockServer, at: &str) -> Request {
 }
 
 fn client(largest_answer: usize, timeout: Duration) -> Client {
-    Client::new(&ClientSettings { connect_timeout: timeout, timeout, largest_answer }).unwrap()
+    let settings = ClientSettings { connect_timeout: timeout, timeout, ..ClientSettings::default() };
+    Client::new(&ClientSettings { largest_answer, ..settings }).unwrap()
 }
 
 const LONG: Duration = Duration::from_secs(20);

@@ -5,3 +5,5 @@ mod sinks;
 mod jupiterone;
 
 mod http;
+
+mod wire;

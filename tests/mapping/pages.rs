@@ -127,7 +127,9 @@ fn json_that_is_no_page_is_refused() {
         format!(r#"{{"cursor":"{CANARY}","has_more":null,"items":[]}}"#),
         format!(r#"{{"cursor":"{CANARY}","has_more":"{CANARY}","items":[]}}"#),
         format!(r#"{{"cursor":"{CANARY}","has_more":1,"items":[]}}"#),
-        // The items.
+        // The items. Without them, what the cursor would pass is unknown.
+        format!(r#"{{"cursor":"{CANARY}","has_more":false}}"#),
+        format!(r#"{{"cursor":"{CANARY}","has_more":true,"audit_events":[{{"uuid":"{CANARY}"}}]}}"#),
         format!(r#"{{"cursor":"c","has_more":false,"items":"{CANARY}"}}"#),
         format!(r#"{{"cursor":"c","has_more":false,"items":{{"{CANARY}":[]}}}}"#),
         format!(r#"{{"cursor":"{CANARY}","has_more":false,"items":0}}"#),

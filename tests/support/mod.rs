@@ -1,4 +1,11 @@
-//! What the tests share: a source that follows a script, and the real program in a place of its own.
+//! What the tests share: a source that follows a script, a proxy that spoils requests, and the real
+//! program in a place of its own.
+
+pub(crate) mod chaos;
+
+pub(crate) mod answers;
+
+pub(crate) mod logs;
 
 pub(crate) mod program;
 

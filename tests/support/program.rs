@@ -32,8 +32,12 @@ pub(crate) struct Ended {
 impl Place {
     /// A place whose token is the simulator's, with the local graph as its sink.
     pub(crate) fn of(simulator: &Simulator) -> Place {
-        let place =
-            Place { dir: tempfile::tempdir().unwrap(), events_url: simulator.events_url(), jupiterone: None };
+        Place::at(simulator, simulator.events_url())
+    }
+
+    /// The same, with something between it and the simulator.
+    pub(crate) fn at(simulator: &Simulator, events_url: String) -> Place {
+        let place = Place { dir: tempfile::tempdir().unwrap(), events_url, jupiterone: None };
         place.write_token("events", simulator.events_token());
         place.write_token("jupiterone", simulator.jupiterone_token());
         place

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use opgraph::{
     clock::Clock,
-    http::{Client, ClientSettings, Limits, Remedy},
+    http::{Client, ClientSettings, Limits, Patience, Remedy},
     pipeline,
     sink::{
         SinkError,
@@ -88,6 +88,7 @@ impl Supervised {
             rate: Limits::default(),
             start: Start::At(UnixMs(1_700_000_000_000)),
             pace,
+            patience: Patience::ENDLESS,
             mapping: Mapping { raw_data: true, account_name: None },
             limits: pipeline::Limits::default(),
         };
