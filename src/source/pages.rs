@@ -41,7 +41,7 @@ pub struct Reading<S> {
     pub stream: Stream,
     /// Where the run starts from.
     pub checkpoint: Checkpoint,
-    /// Where a rewind goes when no event was ever committed.
+    /// Where a rewind goes when nothing else is known of the stream.
     pub first: UnixMs,
     /// What happens at the end.
     pub pace: Pace,
@@ -147,14 +147,14 @@ impl<S: Source> Reader<S> {
 
     /// Goes back to a time that is known to be safe.
     fn rewind(&mut self, refusal: Failure) -> Result<Page<Events>, Failure> {
-        let Reading { source, stream, first, meter, .. } = &self.reading;
+        let Reading { source, stream, checkpoint, first, meter, .. } = &self.reading;
         self.rewinds += 1;
         if self.rewinds > MOST_REWINDS {
             let hint =
                 "1Password refuses every cursor it issues for this stream; ask its support, then restart";
             return Err(Failure { remedy: Remedy::halt(hint), ..refusal });
         }
-        let to = self.newest.map_or(*first, |newest| newest.minus(REWIND_OVERLAP).max(*first));
+        let to = safe(self.newest, checkpoint.since).unwrap_or(*first);
         warn!(error = %refusal.cause, "cursor refused, reading again with overlap");
         info!(from = ?self.at, to = to.0, "rewind");
         meter.stream(*stream).rewinds.add(1);
@@ -164,4 +164,16 @@ impl<S: Source> Reader<S> {
         let place = Place::new(*stream, Advance::new(from, to), source.info()).with_rewind();
         Ok(Page::new(Events::none(*stream), place, None))
     }
+}
+
+/// The time from which a stream has to be read again when its cursor is lost.
+///
+/// | newest event | first start | from                                   |
+/// |--------------|-------------|----------------------------------------|
+/// | `n`          | `s`         | the later of `n` - overlap and `s`     |
+/// | `n`          | unknown     | `n` - overlap                          |
+/// | none         | `s`         | `s`                                    |
+/// | none         | unknown     | unknown: where a new stream would start |
+fn safe(newest: Option<UnixMs>, since: Option<UnixMs>) -> Option<UnixMs> {
+    newest.map(|newest| newest.minus(REWIND_OVERLAP)).max(since)
 }

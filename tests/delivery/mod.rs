@@ -1,6 +1,8 @@
 //! What the pipeline promises about delivery, under virtual time.
 
-mod crash;
+mod fencing;
+
+mod simulation;
 
 mod flow;
 
