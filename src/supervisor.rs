@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use backoff::{ExponentialBackoffBuilder, backoff::Backoff};
+use backoff::{ExponentialBackoff, ExponentialBackoffBuilder, backoff::Backoff};
 use opgraph_state::{Claim, Cursor, Epoch, Refused, Store, StoreError, UnixMs, UploadNote};
 use secrecy::SecretString;
 use tokio::time::{sleep, timeout};
@@ -186,18 +186,23 @@ pub async fn supervise<O: Outside, T: Store + Clone>(
     run_after_run(tenant, outside, shared, meter).instrument(span).await
 }
 
+/// The pauses between a tenant's runs: a second at first, a minute later, give or take a half.
+pub fn pauses() -> ExponentialBackoff {
+    ExponentialBackoffBuilder::new()
+        .with_initial_interval(Duration::from_secs(1))
+        .with_max_interval(Duration::from_secs(60))
+        .with_randomization_factor(0.5)
+        .with_max_elapsed_time(None)
+        .build()
+}
+
 async fn run_after_run<O: Outside, T: Store + Clone>(
     tenant: Tenant,
     outside: O,
     shared: Shared<T>,
     meter: Arc<Meter>,
 ) -> Result<Drained, RunError> {
-    let mut backoff = ExponentialBackoffBuilder::new()
-        .with_initial_interval(Duration::from_secs(1))
-        .with_max_interval(Duration::from_secs(60))
-        .with_randomization_factor(0.5)
-        .with_max_elapsed_time(None)
-        .build();
+    let mut backoff = pauses();
     let mut budget = None;
     loop {
         let commits = meter.commits.get();

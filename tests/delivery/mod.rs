@@ -7,3 +7,5 @@ mod simulation;
 mod flow;
 
 mod rewind;
+
+mod outage;
