@@ -255,10 +255,8 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         let epoch = claim.epoch;
         info!(epoch = epoch.0, "run started");
         store.renew(name, epoch, now.plus(LEASE)).await?;
-        let budget = budget.get_or_insert_with(|| {
-            let idle = claim.active_until.map(|until| now.since(until));
-            Arc::new(Budget::new(self.tenant.rate, idle))
-        });
+        let budget = budget
+            .get_or_insert_with(|| Arc::new(Budget::new(self.tenant.rate, idle(claim.active_until, now))));
 
         let pipeline = self.pipeline(claim, access, wanted, first, budget.clone());
         let result = tokio::select! {
@@ -399,6 +397,20 @@ fn same_account(stored: Option<&str>, now: Option<&str>, tenant: &str) -> Result
         }),
         _ => Ok(()),
     }
+}
+
+/// How long the account has certainly made no request, as [`Budget::new`] wants it.
+///
+/// | earlier runs were active | answer                                          |
+/// |--------------------------|-------------------------------------------------|
+/// | never                    | none: a full budget                             |
+/// | until some time ago      | that time: what has been refilled since         |
+/// | until some time to come  | zero: an empty budget, which refills at once    |
+///
+/// The last is a run that was killed within its lease, or a clock that was set
+/// back, by however much: the budget itself never asks the wall clock.
+pub fn idle(active_until: Option<UnixMs>, now: UnixMs) -> Option<Duration> {
+    active_until.map(|until| now.since(until))
 }
 
 /// Says again and again that the run is alive, until it is not the tenant's newest any more.

@@ -124,7 +124,10 @@ impl<S: Source> Reader<S> {
 
         // A clock that is ahead somewhere must not hide what is still to come.
         let newest = events.newest().map(|at| at.min(now));
-        self.newest = self.newest.max(newest);
+        // While more is waiting, one such clock would still hide months of a first
+        // read: what the oldest event says has certainly been reached.
+        let reached = if self.caught_up { newest } else { events.oldest().min(newest) };
+        self.newest = self.newest.max(reached);
         counted.pages.add(1);
         counted.events.add((events.len() + rejected.len()) as u64);
         meter.bytes_in.add(events.bytes() as u64);
@@ -139,7 +142,7 @@ impl<S: Source> Reader<S> {
         });
         let from = std::mem::replace(&mut self.at, next.clone());
         let place = Place::new(*stream, Advance::new(from, next), source.info())
-            .with_newest_event(newest)
+            .with_newest_event(reached)
             .with_caught_up(self.caught_up)
             .with_quarantined(quarantined.collect());
         Some(Page::new(events, place, None))

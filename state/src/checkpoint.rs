@@ -22,8 +22,8 @@ pub struct Checkpoint {
     /// to what "120 days ago" means by then, which would skip what came between.
     #[serde(default)]
     pub since: Option<UnixMs>,
-    /// The newest event time among the committed events: where a rewind counts
-    /// back from. A person's rewind puts it back too: what comes behind is to
+    /// The event time that has been reached for certain, which is the newest one
+    /// committed once the stream has caught up: where a rewind counts back from. A person's rewind puts it back too: what comes behind is to
     /// be read again, whatever happens on the way.
     #[serde(default)]
     pub newest_event: Option<UnixMs>,

@@ -8,4 +8,6 @@ mod flow;
 
 mod rewind;
 
+mod clocks;
+
 mod outage;

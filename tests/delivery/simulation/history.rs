@@ -272,12 +272,12 @@ impl History {
         }
         let sinks = if plan.two_sinks { 2 } else { 1 };
         for sink in &self.sinks[..sinks] {
-            self.holds(&sink.held()).await?;
+            self.holds(&sink.held())?;
         }
         Ok(())
     }
 
-    async fn holds(&self, held: &Held) -> Result<(), String> {
+    fn holds(&self, held: &Held) -> Result<(), String> {
         let World { truth, .. } = &*self.world;
         for (name, kept) in held.records.iter().filter(|(_, kept)| kept.of.sharing() == Sharing::Event) {
             let known = Stream::ALL.iter().any(|stream| {
