@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use backoff::{ExponentialBackoffBuilder, backoff::Backoff};
+use backoff::{ExponentialBackoff, ExponentialBackoffBuilder, backoff::Backoff};
 use opgraph_state::{Claim, Cursor, Epoch, Refused, Store, StoreError, UnixMs, UploadNote, die_at};
 use secrecy::SecretString;
 use tokio::time::{Instant, sleep, timeout};
@@ -202,18 +202,23 @@ pub async fn supervise<O: Outside, T: Store + Clone>(
     run_after_run(tenant, outside, shared, meter).instrument(span).await
 }
 
+/// The pauses between a tenant's runs: a second at first, a minute later, give or take a half.
+pub fn pauses() -> ExponentialBackoff {
+    ExponentialBackoffBuilder::new()
+        .with_initial_interval(Duration::from_secs(1))
+        .with_max_interval(Duration::from_secs(60))
+        .with_randomization_factor(0.5)
+        .with_max_elapsed_time(None)
+        .build()
+}
+
 async fn run_after_run<O: Outside, T: Store + Clone>(
     tenant: Tenant,
     outside: O,
     shared: Shared<T>,
     meter: Arc<Meter>,
 ) -> Result<Drained, RunError> {
-    let mut backoff = ExponentialBackoffBuilder::new()
-        .with_initial_interval(Duration::from_secs(1))
-        .with_max_interval(Duration::from_secs(60))
-        .with_randomization_factor(0.5)
-        .with_max_elapsed_time(None)
-        .build();
+    let mut backoff = pauses();
     let mut budget = None;
     let mut moved = Instant::now();
     loop {
@@ -278,10 +283,8 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         info!(epoch = epoch.0, "run started");
         store.renew(name, epoch, now.plus(LEASE)).await?;
         die_at!("renew.after");
-        let budget = budget.get_or_insert_with(|| {
-            let idle = claim.active_until.map(|until| now.since(until));
-            Arc::new(Budget::new(self.tenant.rate, idle))
-        });
+        let budget = budget
+            .get_or_insert_with(|| Arc::new(Budget::new(self.tenant.rate, idle(claim.active_until, now))));
 
         let pipeline = self.pipeline(claim, access, wanted, first, budget.clone());
         let result = tokio::select! {
@@ -420,6 +423,20 @@ fn same_account(stored: Option<&str>, now: Option<&str>, tenant: &str) -> Result
         }),
         _ => Ok(()),
     }
+}
+
+/// How long the account has certainly made no request, as [`Budget::new`] wants it.
+///
+/// | earlier runs were active | answer                                          |
+/// |--------------------------|-------------------------------------------------|
+/// | never                    | none: a full budget                             |
+/// | until some time ago      | that time: what has been refilled since         |
+/// | until some time to come  | zero: an empty budget, which refills at once    |
+///
+/// The last is a run that was killed within its lease, or a clock that was set
+/// back, by however much: the budget itself never asks the wall clock.
+pub fn idle(active_until: Option<UnixMs>, now: UnixMs) -> Option<Duration> {
+    active_until.map(|until| now.since(until))
 }
 
 /// Says again and again that the run is alive, until it is not the tenant's newest any more.

@@ -25,14 +25,15 @@ const WEIGHT: usize = 3;
 /// Passes the pages on until they end, fail, or `closing` is cancelled.
 ///
 /// The allowance is taken after the page has arrived, when its size is known:
-/// each fetcher may hold one page beyond it.
+/// each fetcher may hold one page beyond it. `total` is the whole of it, which
+/// the semaphore cannot tell once another fetcher has taken some.
 pub(super) async fn run(
     pages: impl Pages<Item = Result<Page<Events>, Failure>> + Send,
     closing: CancellationToken,
     allowance: Arc<Semaphore>,
+    total: usize,
     out: Sender<Page<Events>>,
 ) -> Result<(), Failure> {
-    let total = allowance.available_permits();
     let mut pages = pin!(pages.take_until(closing.cancelled()));
     while let Some(page) = pages.next().await {
         let page = page?;

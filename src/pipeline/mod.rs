@@ -80,7 +80,7 @@ pub struct Run<S, K, T> {
     pub store: T,
     /// The streams to read, and where each stands.
     pub streams: Vec<(Stream, Checkpoint)>,
-    /// Where a rewind goes when nothing was ever committed.
+    /// Where a rewind goes when nothing else is known of the stream.
     pub first: UnixMs,
     /// What happens when a stream has caught up.
     pub pace: Pace,
@@ -113,7 +113,8 @@ pub struct Drained {
 pub async fn run<S: Source, K: Sink, T: Store + Clone>(run: Run<S, K, T>) -> Result<Drained, Stopped> {
     let Run { tenant, epoch, source, sink, store, streams, limits, clock, meter, closing, .. } = run;
     let seen = dedup::Memory::load(&store, &tenant, &streams, limits.recent).await?;
-    let allowance = Arc::new(Semaphore::new(limits.bytes / fetch::ALLOWANCE_UNIT));
+    let total = limits.bytes / fetch::ALLOWANCE_UNIT;
+    let allowance = Arc::new(Semaphore::new(total));
 
     let (fetched_out, fetched) = channel(limits.pages);
     let (fresh_out, fresh) = channel(limits.pages);
@@ -124,7 +125,8 @@ pub async fn run<S: Source, K: Sink, T: Store + Clone>(run: Run<S, K, T>) -> Res
     for (stream, checkpoint) in streams {
         let (source, clock, meter) = (source.clone(), clock.clone(), meter.clone());
         let reading = Reading { source, stream, checkpoint, first: run.first, pace: run.pace, clock, meter };
-        let fetch = fetch::run(pages(reading), closing.clone(), allowance.clone(), fetched_out.clone());
+        let (allowance, out) = (allowance.clone(), fetched_out.clone());
+        let fetch = fetch::run(pages(reading), closing.clone(), allowance, total, out);
         let span = info_span!("stream", stream = stream.name());
         fetchers.spawn(async move { (stream, fetch.await) }.instrument(span));
     }

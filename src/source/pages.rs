@@ -41,7 +41,7 @@ pub struct Reading<S> {
     pub stream: Stream,
     /// Where the run starts from.
     pub checkpoint: Checkpoint,
-    /// Where a rewind goes when no event was ever committed.
+    /// Where a rewind goes when nothing else is known of the stream.
     pub first: UnixMs,
     /// What happens at the end.
     pub pace: Pace,
@@ -128,7 +128,10 @@ impl<S: Source> Reader<S> {
 
         // A clock that is ahead somewhere must not hide what is still to come.
         let newest = events.newest().map(|at| at.min(now));
-        self.newest = self.newest.max(newest);
+        // While more is waiting, one such clock would still hide months of a first
+        // read: what the oldest event says has certainly been reached.
+        let reached = if self.caught_up { newest } else { events.oldest().min(newest) };
+        self.newest = self.newest.max(reached);
         counted.pages.add(1);
         counted.events.add((events.len() + rejected.len()) as u64);
         meter.bytes_in.add(events.bytes() as u64);
@@ -143,7 +146,7 @@ impl<S: Source> Reader<S> {
         });
         let from = std::mem::replace(&mut self.at, next.clone());
         let place = Place::new(*stream, Advance::new(from, next), source.info())
-            .with_newest_event(newest)
+            .with_newest_event(reached)
             .with_caught_up(self.caught_up)
             .with_quarantined(quarantined.collect());
         Some(Page::new(events, place, None))
@@ -151,14 +154,14 @@ impl<S: Source> Reader<S> {
 
     /// Goes back to a time that is known to be safe.
     fn rewind(&mut self, refusal: Failure) -> Result<Page<Events>, Failure> {
-        let Reading { source, stream, first, meter, .. } = &self.reading;
+        let Reading { source, stream, checkpoint, first, meter, .. } = &self.reading;
         self.rewinds += 1;
         if self.rewinds > MOST_REWINDS {
             let hint =
                 "1Password refuses every cursor it issues for this stream; ask its support, then restart";
             return Err(Failure { remedy: Remedy::halt(hint), ..refusal });
         }
-        let to = self.newest.map_or(*first, |newest| overlap_of(newest, Some(*first), REWIND_OVERLAP));
+        let to = safe(self.newest, checkpoint.since).unwrap_or(*first);
         warn!(error = %refusal.cause, "cursor refused, reading again with overlap");
         info!(from = ?self.at, to = to.0, "rewind");
         meter.stream(*stream).rewinds.add(1);
@@ -169,4 +172,16 @@ impl<S: Source> Reader<S> {
         die_at!("rewind.made");
         Ok(Page::new(Events::none(*stream), place, None))
     }
+}
+
+/// The time from which a stream has to be read again when its cursor is lost.
+///
+/// | newest event | first start | from                                   |
+/// |--------------|-------------|----------------------------------------|
+/// | `n`          | `s`         | the later of `n` - overlap and `s`     |
+/// | `n`          | unknown     | `n` - overlap                          |
+/// | none         | `s`         | `s`                                    |
+/// | none         | unknown     | unknown: where a new stream would start |
+fn safe(newest: Option<UnixMs>, since: Option<UnixMs>) -> Option<UnixMs> {
+    newest.map(|newest| overlap_of(newest, since, REWIND_OVERLAP)).or(since)
 }

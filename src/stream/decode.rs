@@ -54,6 +54,11 @@ impl Events {
     pub fn newest(&self) -> Option<UnixMs> {
         self.borrow_dependent().newest()
     }
+
+    /// The oldest event time that could be read.
+    pub fn oldest(&self) -> Option<UnixMs> {
+        self.borrow_dependent().oldest()
+    }
 }
 
 /// One event of a page.

@@ -110,6 +110,11 @@ macro_rules! streams {
                 match self { $(Decoded::$variant(items) => items.iter().filter_map(|item| item.at).max(),)* }
             }
 
+            /// The oldest event time that could be read.
+            pub fn oldest(&self) -> Option<UnixMs> {
+                match self { $(Decoded::$variant(items) => items.iter().filter_map(|item| item.at).min(),)* }
+            }
+
             /// Appends the records of every event.
             pub fn map(&self, mapping: &Mapping, records: &mut Records) {
                 match self {

@@ -19,7 +19,14 @@ pub struct Checkpoint {
     /// What the cursor was issued by and under.
     #[serde(default)]
     pub source: SourceInfo,
-    /// The newest event time among the committed events: where a rewind counts back from.
+    /// The earliest instant the stream was ever asked to start from. A rewind
+    /// goes no further back, and to here when no event was ever committed: not
+    /// to what "120 days ago" means by then, which would skip what came between.
+    #[serde(default)]
+    pub since: Option<UnixMs>,
+    /// The event time that has been reached for certain, which is the newest one
+    /// committed once the stream has caught up: where a rewind counts back from. A person's rewind puts it back too: what comes behind is to
+    /// be read again, whatever happens on the way.
     #[serde(default)]
     pub newest_event: Option<UnixMs>,
     /// When the last commit was made, by the committer's clock.
@@ -40,6 +47,7 @@ impl Checkpoint {
     /// The checkpoint of a stream that starts at `first`.
     pub fn starting_at(first: Cursor) -> Checkpoint {
         Checkpoint {
+            since: first.instant(),
             cursor: first,
             source: SourceInfo::default(),
             newest_event: None,
@@ -87,6 +95,7 @@ impl Checkpoint {
         Ok(Checkpoint {
             cursor: step.advance.to().clone(),
             source: step.source.clone(),
+            since: self.since,
             newest_event: self.newest_event.max(step.newest_event),
             committed_at: Some(at),
             commits: self.commits + 1,
@@ -127,8 +136,20 @@ impl Checkpoint {
     }
 
     /// Returns the checkpoint after a person put the cursor to `to`.
+    ///
+    /// | `to`        | newest event           | since                  |
+    /// |-------------|------------------------|------------------------|
+    /// | an instant  | the earlier of the two | the earlier of the two |
+    /// | a token     | unknown again          | as it was              |
     pub(crate) fn rewound(&self, to: Cursor) -> Checkpoint {
-        Checkpoint { cursor: to, rewinding: true, ..self.clone() }
+        let at = to.instant();
+        Checkpoint {
+            since: at.map_or(self.since, |at| Some(self.since.map_or(at, |since| since.min(at)))),
+            newest_event: self.newest_event.min(at),
+            cursor: to,
+            rewinding: true,
+            ..self.clone()
+        }
     }
 }
 

@@ -19,6 +19,16 @@ pub enum Cursor {
     Token(String),
 }
 
+impl Cursor {
+    /// The instant, if the cursor is one.
+    pub fn instant(&self) -> Option<UnixMs> {
+        match self {
+            Cursor::Since(at) => Some(*at),
+            Cursor::Token(_) => None,
+        }
+    }
+}
+
 impl fmt::Debug for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

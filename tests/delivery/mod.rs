@@ -1,9 +1,15 @@
 //! What the pipeline promises about delivery, under virtual time.
 
-mod crash;
+mod fencing;
+
+mod simulation;
 
 mod flow;
 
 mod rewind;
+
+mod clocks;
+
+mod outage;
 
 mod quarantine;

@@ -10,7 +10,7 @@ use opgraph::{
     pipeline::{self, Limits},
     sink::memory::MemorySink,
     source::Source,
-    stream::{Read, Stream},
+    stream::{Read, Stream, read_page},
 };
 use opgraph_state::{Cursor, MemoryStore, SourceInfo, Store, UnixMs};
 
@@ -130,5 +130,68 @@ async fn a_rewind_by_a_person_is_read_again_without_repeats() {
         let counted = meter.stream(Stream::AuditEvents);
         assert!(counted.events.get() >= 500 && sink.held().repeated == 0);
         store.rewind("acme", "auditevents", Cursor::Since(START), START).await.unwrap();
+    }
+}
+
+/// Three pages of a first read that has long to go; in the first, one event is
+/// from a clock that is two months ahead. Then the cursor is refused.
+struct Ahead(Mutex<Vec<UnixMs>>);
+
+impl Source for Ahead {
+    async fn page(&self, stream: Stream, at: &Cursor) -> Result<Read, Failure> {
+        let event = |number: u64, days: u64| {
+            let at = START.plus(Duration::from_secs(days * 24 * 3600 + number));
+            let at = jiff::Timestamp::from_millisecond(at.0).unwrap();
+            format!(r#"{{"uuid":"{}","timestamp":"{at}"}}"#, support::uuid(stream, number as usize))
+        };
+        let (items, more) = match at {
+            Cursor::Since(at) => {
+                self.0.lock().unwrap().push(*at);
+                ([event(0, 0), event(1, 60), event(2, 0)].join(","), true)
+            }
+            Cursor::Token(_) if self.0.lock().unwrap().len() <= 3 => return Err(failure(Remedy::Rewind)),
+            Cursor::Token(_) => (event(3, 1), false),
+        };
+        let body = format!(r#"{{"cursor":"c{}","has_more":{more},"items":[{items}]}}"#, u8::from(more));
+        Ok(read_page(stream, body.into_bytes()).unwrap())
+    }
+
+    fn info(&self) -> SourceInfo {
+        SourceInfo::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_from_the_future_does_not_make_a_rewind_skip_a_first_read() {
+    let (sink, store) = (MemorySink::default(), MemoryStore::default());
+    let claim = support::claim(&store, "acme").await;
+    let source = Arc::new(Ahead(Mutex::default()));
+    let sink = Arc::new(sink);
+    let run = support::run("acme", claim, source.clone(), sink.clone(), store, Limits::default());
+    pipeline::run(run).await.unwrap();
+    assert!(source.0.lock().unwrap().iter().all(|since| *since == START), "{:?}", source.0);
+    for stream in Stream::ALL {
+        assert!(sink.held().records.contains_key(&key(*stream, 3)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rewind_goes_back_to_the_first_start_and_not_to_what_it_would_be_today() {
+    let (sink, store) = (MemorySink::default(), MemoryStore::default());
+    let inner = Scripted::new(0, 10, 5, Trouble::default());
+    let limits = Limits::default();
+    let claim = support::claim(&store, "acme").await;
+    let run = support::run("acme", claim, inner.clone(), Arc::new(sink.clone()), store.clone(), limits);
+    pipeline::run(run).await.unwrap();
+
+    // Nothing has happened so far. A long pause, events, and a cursor that is refused.
+    let source = refusing(Scripted::new(40, 10, 5, Trouble::default()), 1);
+    let claim = support::claim(&store, "acme").await;
+    let run = support::run("acme", claim, source.clone(), Arc::new(sink.clone()), store.clone(), limits);
+    let first = START.plus(Duration::from_secs(30 * 60));
+    pipeline::run(pipeline::Run { first, ..run }).await.unwrap();
+    assert_eq!(*source.since.lock().unwrap(), vec![START]);
+    for number in 0..40 {
+        assert!(sink.held().records.contains_key(&key(Stream::ItemUsages, number)));
     }
 }

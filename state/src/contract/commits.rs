@@ -20,6 +20,7 @@ pub async fn a_commit_moves_the_cursor_and_counts<S: Store>(fresh: &impl Fn() ->
     let mut expected = Checkpoint {
         cursor: token("b"),
         source,
+        since: None,
         newest_event: Some(hours(7)),
         committed_at: Some(hours(8)),
         commits: 1,

@@ -44,7 +44,7 @@ macro_rules! for_each_guarantee {
             commits::the_newest_event_time_never_falls,
             commits::an_empty_page_still_moves_the_cursor,
             commits::a_commit_without_steps_is_still_fenced,
-            rewinds::a_rewind_fences_the_run_and_keeps_everything_but_the_cursor,
+            rewinds::a_rewind_fences_the_run_and_keeps_everything_but_the_place,
             rewinds::a_rewind_of_a_stream_never_seen_creates_it,
             rewinds::a_stream_is_rewinding_until_it_has_caught_up,
             imports::an_import_starts_a_tenant_where_another_store_was,

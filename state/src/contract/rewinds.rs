@@ -3,9 +3,9 @@
 use super::{assert_fenced, claim, commit, hours, ids, newest_first, seen_of, step, stored, token};
 use crate::{Advance, Checkpoint, Cursor, Epoch, Step, Store, UnixMs};
 
-/// The cursor moves, the epoch rises, the stream is rewinding; ids, counts, times
-/// and what is known of the earlier run stay.
-pub async fn a_rewind_fences_the_run_and_keeps_everything_but_the_cursor<S: Store>(fresh: &impl Fn() -> S) {
+/// The cursor moves, the epoch rises, the stream is rewinding, and nothing newer
+/// counts as read; ids, counts and what is known of the earlier run stay.
+pub async fn a_rewind_fences_the_run_and_keeps_everything_but_the_place<S: Store>(fresh: &impl Fn() -> S) {
     let store = fresh();
     let run = claim(&store, "acme", &["s", "t"]).await;
     store.renew("acme", run.epoch, hours(4)).await.expect("renews");
@@ -15,7 +15,9 @@ pub async fn a_rewind_fences_the_run_and_keeps_everything_but_the_cursor<S: Stor
 
     let back = Cursor::Since(hours(-46));
     let rewound = store.rewind("acme", "s", back.clone(), hours(5)).await.expect("rewinds");
-    assert_eq!(rewound, Checkpoint { cursor: back, rewinding: true, ..before["s"].clone() });
+    let (since, newest_event) = (Some(hours(-46)), Some(hours(-46)));
+    let known = before["s"].clone();
+    assert_eq!(rewound, Checkpoint { cursor: back, rewinding: true, since, newest_event, ..known });
     assert_eq!(stored(&store, "acme", "s").await, Some(rewound.clone()));
     assert_eq!(stored(&store, "acme", "t").await.as_ref(), before.get("t"));
     assert_eq!(seen_of(&store, "acme", "s").await, newest_first(0..4));

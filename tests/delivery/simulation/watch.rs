@@ -1,0 +1,295 @@
+//! What must hold after every step. Knows the truth, and what each part of the pipeline has done so far.
+
+use std::{
+    collections::{BTreeMap, HashSet, hash_map::DefaultHasher},
+    hash::{Hash, Hasher},
+    sync::{Mutex, MutexGuard},
+};
+
+use opgraph::stream::Stream;
+use opgraph_state::{Checkpoint, Commit, Cursor, Epoch, UnixMs};
+use tokio::time::Instant;
+
+use super::{flow::Flow, plan::Plan, source::Place, truth::Truth};
+
+/// Watches one history. The first thing that is not as it must be is kept.
+pub(super) struct Watch {
+    zero: Instant,
+    seen: Mutex<Seen>,
+}
+
+/// What has been seen.
+pub(super) struct Seen {
+    trace: DefaultHasher,
+    pub(super) violation: Option<String>,
+    /// The newest run.
+    epoch: Epoch,
+    pub(super) streams: Vec<StreamSeen>,
+    /// What each run has in flight.
+    pub(super) runs: BTreeMap<Epoch, Flow>,
+    plan: Plan,
+    pub(super) counted: Counted,
+}
+
+/// How much happened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counted {
+    pub(super) requests: u64,
+    pub(super) commits: u64,
+    pub(super) fenced: u64,
+    pub(super) rewinds: u64,
+}
+
+/// What has been seen of one stream.
+pub(super) struct StreamSeen {
+    /// Where it was first read from: what happened before is not asked for.
+    pub(super) start: Option<UnixMs>,
+    /// The stored cursor.
+    pub(super) cursor: Option<Cursor>,
+    commits: u64,
+    newest: Option<UnixMs>,
+    /// Up to here in the order of arrival, everything is known to be safe.
+    safe: usize,
+    /// By event: acknowledged by which sinks.
+    acked: Vec<[bool; 2]>,
+    /// By event: in the quarantine of the store.
+    set_aside: Vec<bool>,
+    /// By event: how often it was committed.
+    pub(super) committed: Vec<u32>,
+    /// Every token that was ever committed.
+    ends: HashSet<Cursor>,
+}
+
+impl Watch {
+    pub(super) fn new(plan: &Plan, truth: &Truth) -> Watch {
+        let stream = |stream: &Stream| {
+            let events = truth.log(*stream).events.len();
+            StreamSeen {
+                start: None,
+                cursor: None,
+                commits: 0,
+                newest: None,
+                safe: 0,
+                acked: vec![[false; 2]; events],
+                set_aside: vec![false; events],
+                committed: vec![0; events],
+                ends: HashSet::new(),
+            }
+        };
+        let seen = Seen {
+            trace: DefaultHasher::new(),
+            violation: None,
+            epoch: Epoch(0),
+            streams: Stream::ALL.iter().map(stream).collect(),
+            runs: BTreeMap::new(),
+            plan: plan.clone(),
+            counted: Counted::default(),
+        };
+        Watch { zero: Instant::now(), seen: Mutex::new(seen) }
+    }
+
+    pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap()
+    }
+
+    /// Adds to the trace: what happened, and when.
+    pub(super) fn note(&self, what: &str, of: &impl Hash) {
+        (self.zero.elapsed().as_nanos(), what, of).hash(&mut self.seen().trace);
+    }
+
+    /// A number that two histories share only if the same happened at the same times.
+    pub(super) fn trace(&self) -> u64 {
+        self.seen().trace.finish()
+    }
+
+    /// Keeps the first violation.
+    pub(super) fn violated(&self, what: String) {
+        let at = self.zero.elapsed();
+        self.seen().violation.get_or_insert_with(|| format!("after {at:?}: {what}"));
+    }
+
+    fn check(&self, holds: bool, what: impl FnOnce() -> String) {
+        if !holds {
+            self.violated(what());
+        }
+    }
+
+    /// A run starts from these checkpoints: from the last commit, and nothing else.
+    pub(super) fn claimed(&self, epoch: Epoch, checkpoints: &BTreeMap<String, Checkpoint>) {
+        self.note("claim", &epoch.0);
+        let mut wrong = Vec::new();
+        {
+            let mut seen = self.seen();
+            if epoch <= seen.epoch {
+                wrong.push(format!("run {} follows run {}", epoch.0, seen.epoch.0));
+            }
+            seen.epoch = epoch;
+            let mut starts = Vec::new();
+            for stream in Stream::ALL {
+                let checkpoint = &checkpoints[stream.name()];
+                let of = &mut seen.streams[*stream as usize];
+                if let Cursor::Since(at) = checkpoint.cursor {
+                    of.start.get_or_insert(at);
+                }
+                let known = of.cursor.get_or_insert_with(|| checkpoint.cursor.clone());
+                if *known != checkpoint.cursor || of.commits != checkpoint.commits {
+                    wrong.push(format!("{} is claimed at {:?}, not {known:?}", stream.name(), checkpoint));
+                }
+                starts.push(checkpoint.cursor.clone());
+            }
+            let flow = Flow::new(starts, &seen.plan);
+            seen.runs.insert(epoch, flow);
+        }
+        wrong.into_iter().for_each(|wrong| self.violated(wrong));
+    }
+
+    /// Before a commit: whether it has to be taken. None must be refused but an old run's.
+    pub(super) fn committing(&self, commit: &Commit) -> bool {
+        let mut seen = self.seen();
+        if commit.epoch != seen.epoch {
+            seen.counted.fenced += 1;
+            return false;
+        }
+        let mut skips = Vec::new();
+        for step in &commit.steps {
+            let of = &seen.streams[Stream::named(&step.stream).unwrap() as usize];
+            if of.cursor.as_ref() != Some(step.advance.from()) {
+                skips.push(format!("{}: {:?} does not start at {:?}", step.stream, step.advance, of.cursor));
+            }
+        }
+        drop(seen);
+        skips.into_iter().for_each(|skip| self.violated(format!("a commit skips or repeats: {skip}")));
+        true
+    }
+
+    /// After a commit was taken: what it made true.
+    pub(super) fn committed(
+        &self,
+        truth: &Truth,
+        now: UnixMs,
+        commit: &Commit,
+        stored: &BTreeMap<String, Checkpoint>,
+    ) {
+        let mut wrong = Vec::new();
+        {
+            let seen = &mut *self.seen();
+            seen.counted.commits += 1;
+            for entry in &commit.quarantined {
+                let stream = Stream::named(&entry.stream).unwrap();
+                match truth.log(stream).by_body(&entry.body) {
+                    Some(number) if truth.log(stream).events[number].poison => {
+                        seen.streams[stream as usize].set_aside[number] = true;
+                    }
+                    _ => wrong.push(format!("what makes sense was set aside: {entry:?}")),
+                }
+            }
+            for step in &commit.steps {
+                let stream = Stream::named(&step.stream).unwrap();
+                let stored = &stored[&step.stream];
+                let of = &mut seen.streams[stream as usize];
+                of.commits += 1;
+                let (from, to) = (step.advance.from(), step.advance.to());
+                let whole = stored.cursor == *to && stored.commits == of.commits;
+                if !whole || stored.newest_event < of.newest {
+                    wrong.push(format!("{stored:?} is not what {:?} leads to", step.advance));
+                }
+                of.newest = stored.newest_event;
+                of.cursor = Some(to.clone());
+                if from != to && !of.ends.insert(to.clone()) && matches!(to, Cursor::Token(_)) {
+                    wrong.push(format!("the page that leads to {to:?} was committed twice"));
+                }
+                if let (Cursor::Token(from), Cursor::Token(to), false) = (from, to, step.rewound)
+                    && Place::read(from).index > Place::read(to).index
+                {
+                    wrong.push(format!("{} went back from {from} to {to} without a rewind", step.stream));
+                }
+                seen.counted.rewinds += u64::from(step.rewound);
+                for id in step.seen.iter().flatten() {
+                    match truth.log(stream).by_id(*id) {
+                        Some(number) => of.committed[number] += 1,
+                        None => wrong.push(format!("{} committed an event nobody sent", step.stream)),
+                    }
+                }
+                wrong.extend(of.conserved(truth, stream, now, seen.plan.two_sinks));
+            }
+        }
+        for step in &commit.steps {
+            self.note("commit", &(commit.epoch.0, &step.stream, step.advance.to(), step.events()));
+        }
+        wrong.into_iter().for_each(|wrong| self.violated(wrong));
+    }
+
+    /// A commit was refused.
+    pub(super) fn refused_commit(&self, commit: &Commit, why: &opgraph_state::StoreError) {
+        self.note("refused", &commit.epoch.0);
+        let newest = self.seen().epoch;
+        self.check(commit.epoch != newest, || format!("the newest run's commit was refused: {why}"));
+    }
+
+    /// A person puts a stream's cursor back; every run so far is fenced.
+    pub(super) fn put_back(&self, stream: Stream, stored: &Checkpoint) {
+        self.note("put back", &stored.cursor);
+        let mut seen = self.seen();
+        seen.epoch = Epoch(seen.epoch.0 + 1);
+        let of = &mut seen.streams[stream as usize];
+        of.cursor = Some(stored.cursor.clone());
+        of.newest = stored.newest_event;
+    }
+
+    /// A sink has acknowledged these events.
+    pub(super) fn acked(&self, epoch: Epoch, sink: usize, events: &[(Stream, usize)]) {
+        self.note("ack", &(epoch.0, sink, events));
+        let mut seen = self.seen();
+        for (stream, number) in events {
+            seen.streams[*stream as usize].acked[*number][sink] = true;
+        }
+    }
+
+    /// Where the newest run stands, as committed.
+    pub(super) fn newest_event(&self, stream: Stream) -> Option<UnixMs> {
+        self.seen().streams[stream as usize].newest
+    }
+
+    pub(super) fn is_newest(&self, epoch: Epoch) -> bool {
+        self.seen().epoch == epoch
+    }
+
+    /// Events that are not yet safe, over all streams.
+    pub(super) fn missing(&self, truth: &Truth) -> usize {
+        let seen = self.seen();
+        let missing = Stream::ALL.iter().map(|stream| {
+            let (of, log) = (&seen.streams[*stream as usize], truth.log(*stream));
+            (0..log.events.len()).filter(|n| of.is_lost(truth, *stream, *n, seen.plan.two_sinks)).count()
+        });
+        missing.sum()
+    }
+}
+
+impl StreamSeen {
+    /// Whether an event that was asked for is neither acknowledged by every sink nor set aside.
+    fn is_lost(&self, truth: &Truth, stream: Stream, number: usize, two_sinks: bool) -> bool {
+        let event = &truth.log(stream).events[number];
+        let asked = self.start.is_some_and(|start| event.at >= start);
+        let [first, second] = self.acked[number];
+        let safe = if event.poison { self.set_aside[number] } else { first && (second || !two_sinks) };
+        asked && !safe
+    }
+
+    /// Everything before the stored cursor is acknowledged by every sink, or in quarantine.
+    fn conserved(&mut self, truth: &Truth, stream: Stream, now: UnixMs, two_sinks: bool) -> Option<String> {
+        let events = &truth.log(stream).events;
+        let passed: Vec<usize> = match self.cursor.as_ref()? {
+            Cursor::Token(token) => {
+                let end = Place::read(token).index;
+                let passed = (self.safe..end).collect();
+                self.safe = self.safe.max(end);
+                passed
+            }
+            Cursor::Since(at) => {
+                (0..truth.log(stream).arrived(now)).filter(|number| events[*number].at < *at).collect()
+            }
+        };
+        let lost = passed.into_iter().find(|number| self.is_lost(truth, stream, *number, two_sinks))?;
+        Some(format!("the cursor of {}, {:?}, passed event {lost}", stream.name(), self.cursor))
+    }
+}
