@@ -3,7 +3,7 @@
 use std::{
     fs::{self, DirBuilder, File, Permissions},
     io,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
 };
@@ -43,7 +43,15 @@ pub(super) fn open(dir: &Path, options: &OpenOptions) -> Result<Opened, StoreErr
     if let Found::Record(record) = &found {
         known(dir, record.format)?;
     }
-    let db = open_sled(dir, options)?;
+    remove_unfinished_snapshots(dir).map_err(io)?;
+    let db = match open_sled(dir, options) {
+        // sled never syncs its settings. As long as there was no commit they may be torn.
+        Err(StoreError::Damaged { .. }) if matches!(found, Found::Missing) => {
+            remove_settings(dir).map_err(io)?;
+            open_sled(dir, options)?
+        }
+        opened => opened?,
+    };
     keep_files_private(dir).map_err(io)?;
     let foreign = |db: &sled::Db| {
         let names = db.tree_names();
@@ -70,10 +78,9 @@ pub(super) fn open(dir: &Path, options: &OpenOptions) -> Result<Opened, StoreErr
         // that a process that dies before that does not take the report with it.
         Some(how) => tracing::warn!(dir = %dir.display(), how, "the state went backwards"),
         None if stored.is_none() || !matches!(found, Found::Record(_)) => {
+            sync_settings(dir).map_err(io)?;
             durability.make_durable(commits).map_err(|failure| failure.error())?;
-            fs::canonicalize(dir)
-                .and_then(|dir| dir.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all()))
-                .map_err(io)?;
+            sync_way_to(dir).map_err(io)?;
         }
         None => {}
     }
@@ -128,6 +135,54 @@ fn known(dir: &Path, found: u32) -> Result<(), StoreError> {
 
 fn make_private_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// Makes the names of the folders that lead to a new state durable: any of them
+/// may be as new as it is.
+fn sync_way_to(dir: &Path) -> io::Result<()> {
+    let dir = fs::canonicalize(dir)?;
+    let device = fs::metadata(&dir)?.dev();
+    for folder in dir.ancestors().skip(1) {
+        if fs::metadata(folder)?.dev() != device {
+            break;
+        }
+        match File::open(folder) {
+            Ok(folder) => folder.sync_all()?,
+            // What this user may not read, it has not made.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Makes sled's settings durable, which sled leaves out.
+fn sync_settings(dir: &Path) -> io::Result<()> {
+    File::open(dir.join("conf"))?.sync_all()
+}
+
+/// Removes the snapshots that sled had not finished when the process ended.
+///
+/// sled takes them for its newest and refuses to open when they are torn. It
+/// does not need them: it finds out again from `db`.
+fn remove_unfinished_snapshots(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes sled's settings, so that it writes them again; they are always the same.
+fn remove_settings(dir: &Path) -> io::Result<()> {
+    match fs::remove_file(dir.join("conf")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// sled makes its files with the process's umask.
