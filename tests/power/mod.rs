@@ -11,9 +11,11 @@ mod disk;
 
 mod journal;
 
+mod scene;
+
 mod state;
 
-// mod cuts;
+mod cuts;
 
 // mod failing;
 
