@@ -163,6 +163,9 @@ pub fn store_remedy(error: &StoreError) -> Remedy {
         StoreError::Damaged { .. } => {
             "move the state directory aside and start again: events are read once more, and their keys make that harmless"
         }
+        StoreError::Io { .. } if error.is_disk_full() => {
+            "free some space on the disk of the state directory, then start again; nothing is lost"
+        }
         StoreError::Io { .. } => "check the disk (space, permissions, health), then start again",
     };
     Remedy::Halt(Halt::State { hint: hint.to_owned() })

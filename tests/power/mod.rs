@@ -17,7 +17,7 @@ mod state;
 
 mod cuts;
 
-// mod failing;
+mod failing;
 
 // mod clock;
 
