@@ -19,9 +19,9 @@ mod cuts;
 
 mod failing;
 
-// mod clock;
+mod clock;
 
-// mod suspended;
+mod suspended;
 
 use std::{
     path::{Path, PathBuf},

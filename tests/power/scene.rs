@@ -18,6 +18,8 @@ pub(super) struct Scene {
     pub(super) simulator: Simulator,
     place: Place,
     jupiterone: bool,
+    /// Asks as often as the program would by itself.
+    paced: bool,
 }
 
 /// Many small pages. The rate of a restart is not what is tested here, so the limits are high.
@@ -35,12 +37,18 @@ pub(super) fn small(seed: u64) -> Config {
 impl Scene {
     pub(super) async fn of(config: Config) -> Scene {
         let simulator = Simulator::start(config).await.unwrap();
-        Scene { place: Place::of(&simulator), simulator, jupiterone: false }
+        Scene { place: Place::of(&simulator), simulator, jupiterone: false, paced: false }
     }
 
     /// Also delivers to JupiterOne, a few pages a sync job.
     pub(super) fn with_jupiterone(mut self) -> Scene {
         self.jupiterone = true;
+        self
+    }
+
+    /// The program keeps to the limits that 1Password documents, which takes its time.
+    pub(super) fn within_the_documented_limits(mut self) -> Scene {
+        self.paced = true;
         self
     }
 
@@ -60,6 +68,7 @@ impl Scene {
     pub(super) fn run_once(&self, disk: &Path) -> Command {
         let (dir, at) = (self.dir().display().to_string(), disk.display());
         let url = self.simulator.events_url();
+        let limits = if self.paced { "" } else { "limits = { per_minute = 600000, per_hour = 30000000 }" };
         let mut text = format!(
             r#"state_dir = "{at}/state"
 [[tenant]]
@@ -67,7 +76,7 @@ name = "acme"
 [tenant.events]
 base_url = "{url}"
 token = {{ file = "{dir}/events" }}
-limits = {{ per_minute = 600000, per_hour = 30000000 }}
+{limits}
 [tenant.graph]
 path = "{at}/graph.db"
 "#
