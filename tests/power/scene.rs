@@ -46,6 +46,12 @@ impl Scene {
         self
     }
 
+    /// Delivers to the graph alone from now on.
+    pub(super) fn without_jupiterone(mut self) -> Scene {
+        self.jupiterone = false;
+        self
+    }
+
     /// The program keeps to the limits that 1Password documents, which takes its time.
     pub(super) fn within_the_documented_limits(mut self) -> Scene {
         self.paced = true;
