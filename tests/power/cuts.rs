@@ -52,7 +52,8 @@ async fn no_power_cut_loses_or_doubles_anything() {
         // before anything else is asked of the disk.
         let just_told = acknowledged.in_all() > told;
         told = acknowledged.in_all();
-        if !just_told && !(entry.is_call() && calls.is_multiple_of(every)) {
+        let in_turn = entry.is_call() && calls.is_multiple_of(every);
+        if !just_told && !in_turn {
             continue;
         }
         // Lost whole or in part, by turns; all of both where time does not matter.
