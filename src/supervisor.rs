@@ -176,6 +176,9 @@ pub fn store_remedy(error: &StoreError) -> Remedy {
         StoreError::Damaged { .. } => {
             "start `opgraph run`: it moves a damaged state directory aside and reads again with overlap; `opgraph state verify` says what is damaged"
         }
+        StoreError::Io { .. } if error.is_disk_full() => {
+            "free some space on the disk of the state directory, then start again; nothing is lost"
+        }
         StoreError::Io { .. } => "check the disk (space, permissions, health), then start again",
     };
     Remedy::Halt(Halt::State { hint: hint.to_owned() })

@@ -1,6 +1,6 @@
 //! What every store can do.
 
-use std::{collections::BTreeMap, future::Future};
+use std::{collections::BTreeMap, future::Future, io};
 
 use serde::{Deserialize, Serialize};
 
@@ -212,4 +212,18 @@ pub enum StoreError {
         #[source]
         cause: std::sync::Arc<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl StoreError {
+    /// Whether the disk is full, or this user's share of it.
+    pub fn is_disk_full(&self) -> bool {
+        let StoreError::Io { cause, .. } = self else { return false };
+        let error = match cause.downcast_ref::<sled::Error>() {
+            Some(sled::Error::Io(error)) => Some(error),
+            _ => cause.downcast_ref::<io::Error>(),
+        };
+        error.is_some_and(|error| {
+            matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        })
+    }
 }

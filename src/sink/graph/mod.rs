@@ -33,7 +33,7 @@ pub use upload::GraphUpload;
 
 use self::{
     tables::Tables,
-    trouble::{failed, refused, unfit},
+    trouble::{failed, not_made, refused, unfit},
     worker::Order,
 };
 use crate::{
@@ -175,11 +175,9 @@ fn create(path: &Path) -> Result<PathBuf, SinkError> {
         Ok(file) => file
             .sync_all()
             .and_then(|()| File::open(&folder)?.sync_all())
-            .map_err(refuse(format!("check the disk of {}", folder.display())))?,
+            .map_err(|error| not_made(path, &folder, error))?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (),
-        Err(error) => {
-            return Err(refuse(format!("check that this user may write into {}", folder.display()))(error));
-        }
+        Err(error) => return Err(not_made(path, &folder, error)),
     }
     fs::canonicalize(path).map_err(refuse("check the path of the graph".to_owned()))
 }

@@ -1,6 +1,6 @@
 //! What a failure of SQLite means.
 
-use std::{error::Error, path::Path};
+use std::{error::Error, io, path::Path};
 
 use rusqlite::{ErrorCode, ffi};
 
@@ -38,9 +38,7 @@ pub(super) fn remedy(error: &rusqlite::Error, path: &Path) -> Remedy {
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => state(format!(
             "{at} is damaged or no graph: move it away with its -wal file; `opgraph cursors rewind` fills a new one"
         )),
-        ErrorCode::DiskFull => Remedy::halt(format!(
-            "free some space on the disk of {at}; nothing is lost, and opgraph goes on where it stopped"
-        )),
+        ErrorCode::DiskFull => full(path),
         ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen => Remedy::halt(format!(
             "check that this user may write {at} and into its folder (SQLite keeps {at}-wal and {at}-shm beside it)"
         )),
@@ -49,6 +47,26 @@ pub(super) fn remedy(error: &rusqlite::Error, path: &Path) -> Remedy {
         }
         _ => Remedy::halt("please report this"),
     }
+}
+
+/// Halts because there is no room.
+fn full(path: &Path) -> Remedy {
+    Remedy::halt(format!(
+        "free some space on the disk of {}; nothing is lost, and opgraph goes on where it stopped",
+        path.display()
+    ))
+}
+
+/// Says why the file cannot be made.
+pub(super) fn not_made(path: &Path, folder: &Path, error: io::Error) -> SinkError {
+    let remedy = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => full(path),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            Remedy::halt(format!("check that this user may write into {}", folder.display()))
+        }
+        _ => Remedy::halt(format!("check the disk of {}", folder.display())),
+    };
+    refused("open", path, remedy, error)
 }
 
 /// Halts because the file is not what it should be.

@@ -4,6 +4,7 @@
 use std::{
     fs::{self, File},
     io::{self, Read},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -74,6 +75,54 @@ pub(super) fn read_through(dir: &Path) -> io::Result<u64> {
         }
     }
     Ok(database)
+}
+
+/// Makes the names of the folders that lead to a new state durable: any of them
+/// may be as new as it is.
+pub(super) fn sync_way_to(dir: &Path) -> io::Result<()> {
+    let dir = fs::canonicalize(dir)?;
+    let device = fs::metadata(&dir)?.dev();
+    for folder in dir.ancestors().skip(1) {
+        if fs::metadata(folder)?.dev() != device {
+            break;
+        }
+        match File::open(folder) {
+            Ok(folder) => folder.sync_all()?,
+            // What this user may not read, it has not made.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Makes sled's settings durable, which sled leaves out.
+pub(super) fn sync_settings(dir: &Path) -> io::Result<()> {
+    File::open(dir.join("conf"))?.sync_all()
+}
+
+/// Removes the snapshots that sled had not finished when the process ended.
+///
+/// sled takes them for its newest and refuses to open when they are torn. It
+/// does not need them: it finds out again from `db`.
+pub(super) fn remove_unfinished_snapshots(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes sled's settings, so that it writes them again; they are always the same.
+pub(super) fn remove_settings(dir: &Path) -> io::Result<()> {
+    match fs::remove_file(dir.join("conf")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// The bytes of all files in a directory.

@@ -102,8 +102,9 @@ fn go_on(dir: &Path, looked: Looked) -> Result<WentOn, StoreError> {
         // that a process that dies before that does not take the report with it.
         Some(how) => tracing::warn!(dir = %dir.display(), how, "the state went backwards"),
         None if format != Some(FORMAT) || !matches!(found, Found::Record(_)) => {
+            beside::sync_settings(dir).map_err(io)?;
             durability.make_durable(commits).map_err(|failure| failure.error())?;
-            beside::sync_parent(dir).map_err(io)?;
+            beside::sync_way_to(dir).map_err(io)?;
         }
         None => {}
     }
@@ -135,13 +136,15 @@ pub(super) fn look(dir: &Path, options: &OpenOptions, _: &Lock) -> Result<Looked
         let what = format!("{}: it is missing or empty, but commit {recorded} was made durable", at(dir));
         return Err(StoreError::Damaged { what });
     }
-    let panicked = |_| {
-        let what = format!("{}: the database panicked while it was opened", at(dir));
-        Err(StoreError::Damaged { what })
+    beside::remove_unfinished_snapshots(dir).map_err(io)?;
+    let (db, trees) = match open_without_panic(dir, options) {
+        // sled never syncs its settings. As long as there was no commit they may be torn.
+        Err(StoreError::Damaged { .. }) if matches!(found, Found::Missing) => {
+            beside::remove_settings(dir).map_err(io)?;
+            open_without_panic(dir, options)?
+        }
+        opened => opened?,
     };
-    // sled panics on some damage instead of answering with an error.
-    let opened = catch_unwind(AssertUnwindSafe(|| open_trees(dir, options)));
-    let (db, trees) = opened.unwrap_or_else(panicked)?;
     let format = read_format(&trees)?;
     if let Some(format) = format {
         known(dir, format)?;
@@ -255,6 +258,15 @@ fn keep_files_private(dir: &Path) -> io::Result<()> {
         fs::set_permissions(entry.path(), Permissions::from_mode(mode))?;
     }
     Ok(())
+}
+
+/// Opens the database and its trees: sled panics on some damage instead of
+/// answering with an error.
+fn open_without_panic(dir: &Path, options: &OpenOptions) -> Result<(sled::Db, Trees), StoreError> {
+    catch_unwind(AssertUnwindSafe(|| open_trees(dir, options))).unwrap_or_else(|_| {
+        let what = format!("{}: the database panicked while it was opened", at(dir));
+        Err(StoreError::Damaged { what })
+    })
 }
 
 /// Opens the database and its trees. May panic.
