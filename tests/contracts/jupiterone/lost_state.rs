@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use opgraph::{graph::Records, page::Page, stream::Stream};
-use opgraph_state::{Cursor, MemoryStore, Store, UnixMs};
+use opgraph_state::{Cursor, MemoryStore, Store, UnixMs, shard_of};
 
 use super::{Rig, TENANT, audit, event, page, scope, token};
 
@@ -29,13 +29,18 @@ fn by(from: &str, to: &str, user: &'static str) -> Page<Records> {
     })
 }
 
-const USERS: [&str; 6] = ["u1", "u2", "u3", "u4", "u5", "u6"];
+/// Actors of one directory scope: it is sent whole whenever one of them changes.
+fn users() -> [&'static str; 6] {
+    let shard = |user: &str| shard_of(&format!("one_password_audit_event_actor_details:{user}"));
+    let mut users = (1..).map(|number| format!("u{number}")).filter(|user| shard(user) == shard("u1"));
+    std::array::from_fn(|_| &*users.next().unwrap().leak())
+}
 
 /// Delivers a page for each user, each from the cursor of its number on.
-async fn all_users(rig: &Rig) -> Vec<MemoryStore> {
+async fn all_users(rig: &Rig, users: [&'static str; 6]) -> Vec<MemoryStore> {
     let run = rig.start().await.unwrap();
     let mut states = vec![rig.store.copied()];
-    for (number, user) in USERS.into_iter().enumerate() {
+    for (number, user) in users.into_iter().enumerate() {
         run.deliver([by(&number.to_string(), &(number + 1).to_string(), user)]).await;
         states.push(rig.store.copied());
     }
@@ -44,15 +49,16 @@ async fn all_users(rig: &Rig) -> Vec<MemoryStore> {
 
 #[tokio::test]
 async fn a_state_that_went_backwards_deletes_nothing_from_the_directory_or_the_events() {
-    for back in 0..USERS.len() {
+    let users = users();
+    for back in 0..users.len() {
         let mut rig = Rig::new(scope()).await;
-        let states = all_users(&rig).await;
+        let states = all_users(&rig, users).await;
         let before = graph(&rig);
         rig.store = states[back].copied();
         // The claim's note says that the directory is whole; it is older than that.
         let run = rig.start().await.unwrap();
         let from = back.to_string();
-        run.deliver([by(&from, "x", USERS[back])]).await;
+        run.deliver([by(&from, "x", users[back])]).await;
         assert_nothing_is_gone(&rig, &before);
         // And once more, in the run after.
         let run = rig.start().await.unwrap();
@@ -64,7 +70,8 @@ async fn a_state_that_went_backwards_deletes_nothing_from_the_directory_or_the_e
 #[tokio::test]
 async fn a_state_that_was_lost_and_healed_deletes_nothing_from_the_directory_or_the_events() {
     let mut rig = Rig::new(scope()).await;
-    all_users(&rig).await;
+    let users = users();
+    all_users(&rig, users).await;
     let before = graph(&rig);
     // What a damaged state is replaced by: cursors, marked as rewinding, and nothing else.
     let known = rig.store.checkpoints().await.unwrap().remove(TENANT).unwrap();
@@ -77,7 +84,7 @@ async fn a_state_that_was_lost_and_healed_deletes_nothing_from_the_directory_or_
     let Cursor::Token(from) = stands.cursor else { panic!("no event time is known of these pages") };
 
     let run = rig.start().await.unwrap();
-    run.deliver([by(&from, "x", "u1")]).await;
+    run.deliver([by(&from, "x", users[0])]).await;
     assert_nothing_is_gone(&rig, &before);
     let run = rig.start().await.unwrap();
     run.deliver([by("x", "y", "u9")]).await;

@@ -175,17 +175,19 @@ async fn a_directory_where_a_file_should_be_and_the_reverse_are_damage_that_name
 async fn what_the_disk_cannot_read_is_no_damage_and_is_left_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     furnished(dir.path()).await;
-    let before = fs::read(dir.path().join("db")).unwrap();
+    let (db, kept) = (dir.path().join("db"), dir.path().join("kept"));
+    fs::rename(&db, &kept).unwrap();
+    let before = fs::read(&kept).unwrap();
     // Reading its first page is EIO.
-    let bad = dir.path().join("snap.FFFFFFFFFFFFFFFF");
-    std::os::unix::fs::symlink("/proc/self/mem", &bad).unwrap();
+    std::os::unix::fs::symlink("/proc/self/mem", &db).unwrap();
     match SledStore::open(dir.path(), OpenOptions::default()) {
         Err(StoreError::Io { cause, .. }) => assert!(cause.to_string().contains("os error 5"), "{cause}"),
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("opened"),
     }
-    assert!(fs::read(dir.path().join("db")).unwrap() == before);
-    fs::remove_file(bad).unwrap();
+    fs::remove_file(&db).unwrap();
+    fs::rename(&kept, &db).unwrap();
+    assert!(fs::read(&db).unwrap() == before);
     drop(open(dir.path()));
 }
 
@@ -195,7 +197,7 @@ async fn what_may_not_be_read_is_no_damage() {
     furnished(dir.path()).await;
     for name in ["db", "conf", "commit.json"] {
         let path = dir.path().join(name);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
         if fs::File::open(&path).is_ok() {
             // Root may read everything.
             return;

@@ -38,7 +38,7 @@ pub(super) async fn step_of(store: &SledStore, number: u64, page: u64, scattered
         store.claim(tenant, &first, UnixMs(HOUR)).await.unwrap();
         return;
     }
-    if turn % 5 == 0 {
+    if turn.is_multiple_of(5) {
         let note = UploadNote { name: format!("job/{turn}"), note: "n".repeat(100) };
         store.note_upload(tenant, Epoch(1), note).await.unwrap();
         return;
@@ -75,10 +75,10 @@ pub(super) async fn step_of(store: &SledStore, number: u64, page: u64, scattered
             newest_event: Some(UnixMs(number as i64 * HOUR)),
             seen: vec![ids(0, page), ids(1, 1)],
             rewound: false,
-            caught_up: turn % 3 == 0,
+            caught_up: turn.is_multiple_of(3),
         }],
         directory,
-        quarantined: if turn % 4 == 0 { vec![body("no uuid")] } else { Vec::new() },
+        quarantined: if turn.is_multiple_of(4) { vec![body("no uuid")] } else { Vec::new() },
         released: Vec::new(),
         settled: if turn % 5 == 1 { vec![format!("job/{}", turn - 1)] } else { Vec::new() },
     };
