@@ -116,7 +116,8 @@ impl<T: Store + Clone> Task for Retries<T> {
     type Answer = Result<(), RunError>;
 
     /// Claims the tenant as every run does. It makes no requests to 1Password,
-    /// so it neither renews nor releases: the rate budget is not touched.
+    /// so it neither renews nor releases. The next run takes it for one that
+    /// may have made some until its claim: too careful, never too little.
     async fn with(self, sinks: impl MakeSink) -> Self::Answer {
         let Retries { tenant, entries, shared: Shared { store, clock, .. }, meter } = self;
         let stored = store.checkpoints().await?.remove(&*tenant.name).unwrap_or_default();

@@ -96,7 +96,7 @@ fn dispatch(cli: Cli, screen: Screen) -> Result<(), Failed> {
             Command::State(State::Compact(compact)) => compact::run(compact, screen, quiet).await,
             Command::Quarantine(Quarantine::List(list)) => quarantine::list(list).await,
             Command::Quarantine(Quarantine::Show(show)) => quarantine::show(show).await,
-            Command::Quarantine(Quarantine::Retry(retry)) => quarantine::retry(retry).await,
+            Command::Quarantine(Quarantine::Retry(retry)) => quarantine::retry(*retry).await,
             Command::Quarantine(Quarantine::Drop(drop)) => quarantine::drop(drop).await,
         }
     });

@@ -17,8 +17,8 @@ use crate::{
     clock::Clock,
     config::Config,
     graph::Written,
-    http::{Client, ClientSettings},
-    supervisor::Shared,
+    http::{Client, ClientSettings, Remedy},
+    supervisor::{RunError, Shared},
     telemetry::Meter,
     tenant,
 };
@@ -175,7 +175,7 @@ pub(super) async fn retry(retry: RetryEntries) -> Result<(), Failed> {
         let asked: BTreeSet<_> = ids.iter().cloned().collect();
         tenant::retry(configured.clone(), ids, shared.clone(), Arc::new(Meter::default()))
             .await
-            .map_err(|error| Failed::tenant(name, &error))?;
+            .map_err(|error| not_retried(name, &error))?;
         let after = held(&store, Some(name)).await?;
         let stay: Vec<_> = after.iter().filter(|entry| asked.contains(&entry.listed.id)).collect();
         let delivered = asked.len() - stay.len();
@@ -195,6 +195,16 @@ pub(super) async fn retry(retry: RetryEntries) -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+fn not_retried(tenant: &str, error: &RunError) -> Failed {
+    let failed = Failed::tenant(tenant, error);
+    match error.remedy() {
+        Remedy::Retry { .. } => {
+            failed.hint("nothing is lost: what was not delivered is still in quarantine; try again later")
+        }
+        _ => failed,
+    }
 }
 
 /// Everything in quarantine, tenant by tenant, oldest first; of one tenant if one is named.

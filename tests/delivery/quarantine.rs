@@ -1,8 +1,11 @@
 //! Poison is set aside alone, and comes out of the quarantine with the guarantees of any page.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use opgraph::{
@@ -69,7 +72,7 @@ async fn retry<K: Sink>(store: &MemoryStore, sink: &Arc<K>, limits: Limits) -> R
         entries: listed.into_iter().map(|entry| entry.id).collect(),
         mapping: Mapping { raw_data: true, account_name: None },
         limits,
-        clock: Clock::starting_at(START),
+        clock: Clock::starting_at(START.plus(Duration::from_secs(90 * 24 * 3600))),
         meter: Arc::new(Meter::default()),
     })
     .await
@@ -185,6 +188,12 @@ async fn a_retry_delivers_what_can_be_read_now_and_keeps_the_rest_with_its_newes
     assert_eq!(sink.held().repeated, 0);
 }
 
+/// Records held, and how many came again.
+fn counted(sink: &MemorySink) -> (usize, u64) {
+    let held = sink.held();
+    (held.records.len(), held.repeated)
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_event_delivered_by_a_retry_is_not_delivered_again_by_a_rewind_nor_the_other_way_round() {
     let stream = Stream::AuditEvents;
@@ -195,15 +204,15 @@ async fn an_event_delivered_by_a_retry_is_not_delivered_again_by_a_rewind_nor_th
     // The API serves it, and the stream is read from the start.
     let page = || vec![(stream, [event(stream, 1), event(stream, 2)].join(","))];
     read(&store, &sink, page(), Limits::default()).await.unwrap();
-    assert_eq!((sink.held().records.len(), sink.held().repeated), (2, 0));
+    assert_eq!(counted(&sink), (2, 0));
     store.rewind(TENANT, stream.name(), Cursor::Since(START), START).await.unwrap();
     read(&store, &sink, page(), Limits::default()).await.unwrap();
-    assert_eq!((sink.held().records.len(), sink.held().repeated), (2, 0));
+    assert_eq!(counted(&sink), (2, 0));
     // An entry whose event has come by itself since leaves the quarantine, and that is all.
-    set_aside(&store, &[(stream.name(), event(stream, 2))]).await;
+    set_aside(&store, &[(stream.name(), event(stream, 1))]).await;
     // Beyond what dedup keeps in memory outside a rewind.
     retry(&store, &sink, Limits { recent: 1, ..Limits::default() }).await.unwrap();
-    assert_eq!((sink.held().records.len(), sink.held().repeated), (2, 0));
+    assert_eq!(counted(&sink), (2, 0));
     assert_eq!(held(&store).await, []);
 }
 
@@ -227,8 +236,11 @@ async fn a_retry_killed_at_any_step_loses_nothing_and_the_next_one_is_exact() {
     let stream = Stream::ItemUsages;
     let small = UploadLimits { events: 100, ..MemorySink::default().limits() };
     let (mut cut, mut between) = (0, 0);
-    for fault in [None, Some(Fault::Reject), Some(Fault::FailAfterWrite)] {
-        for steps in 0..80 {
+    let slow = Fault::Slow(Duration::from_millis(10));
+    let faults = [slow, Fault::Reject, Fault::FailAfterWrite];
+    // Three uploads, one of which goes wrong, cut at every moment between two of their steps.
+    for (fault, nth) in faults.iter().flat_map(|fault| [0, 1, 2].map(|nth| (*fault, nth))) {
+        for moment in 0..9 {
             let (store, sink) = (MemoryStore::default(), Arc::new(MemorySink::new(small)));
             let bodies: Vec<_> = (0..450).map(|number| (stream.name(), event(stream, number))).collect();
             set_aside(&store, &bodies).await;
@@ -236,18 +248,18 @@ async fn a_retry_killed_at_any_step_loses_nothing_and_the_next_one_is_exact() {
                 |body: &str| QuarantineId { stream: stream.name().to_owned(), body: Fingerprint::of(body) };
             let entries: Vec<_> =
                 bodies.iter().enumerate().map(|(number, (_, body))| (number, id(body))).collect();
-            sink.fail(fault);
+            let mut script = [slow; 3];
+            script[nth] = fault;
+            sink.fail(script);
             let task = tokio::spawn({
                 let (store, sink) = (store.clone(), sink.clone());
                 async move { retry(&store, &sink, Limits::default()).await }
             });
-            for _ in 0..steps {
-                tokio::task::yield_now().await;
-            }
+            tokio::time::sleep(Duration::from_millis(5 * moment)).await;
             cut += usize::from(!task.is_finished());
             task.abort();
             let _ = task.await;
-            let when = format!("{fault:?}, {steps} steps");
+            let when = format!("{fault:?} with upload {nth}, cut after {} ms", 5 * moment);
             entry_or_record(&store, &sink, &entries, &when).await;
             let left = held(&store).await.len();
             between += usize::from(left > 0 && left < 450);

@@ -13,7 +13,7 @@ pub enum Quarantine {
     Show(ShowEntry),
     /// Deliver entries again, as this version reads them; what fails again stays
     #[command(after_help = RETRY_EXAMPLES)]
-    Retry(RetryEntries),
+    Retry(Box<RetryEntries>),
     /// Remove entries for good
     #[command(after_help = DROP_EXAMPLES)]
     Drop(DropEntries),

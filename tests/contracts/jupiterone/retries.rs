@@ -105,7 +105,7 @@ async fn a_retry_and_a_replay_do_not_take_each_others_records_away() {
         let run = rig.start().await.unwrap();
         let _ = run.upload([staying(&rig, "e9", &entry).await]).await.unwrap();
         rig.start().await.unwrap().deliver([audit("2", "3", &["e3"])]).await;
-        assert_eq!(entries(&rig).await, [entry.clone()]);
+        assert_eq!(entries(&rig).await, std::slice::from_ref(&entry));
         // A run that ends so, and a retry after it; then the run's pages come again.
         let _ = rig.start().await.unwrap().upload([audit("3", "4", &["e4"])]).await.unwrap();
         rig.start().await.unwrap().deliver([staying(&rig, "e9", &entry).await]).await;
