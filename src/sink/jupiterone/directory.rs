@@ -25,6 +25,8 @@ pub(super) struct Directory {
     fresh: HashMap<String, Entry>,
     /// Whether the directory scopes hold all that the state knows (plan `scope`).
     pub(super) whole: bool,
+    /// Jobs of this run may still be open in directory scopes (plan `scope`).
+    pub(super) in_doubt: bool,
 }
 
 /// A shared record to be sent.
@@ -39,7 +41,7 @@ pub(super) struct Newest {
 impl Directory {
     /// Starts with nothing sent.
     pub(super) fn new(whole: bool) -> Directory {
-        Directory { fresh: HashMap::new(), whole }
+        Directory { fresh: HashMap::new(), whole, in_doubt: false }
     }
 
     /// Answers the newest version of each record that the upload names.

@@ -150,7 +150,7 @@ impl<S: Store> Feed<S> {
             return Ok(());
         }
         let turn = match &self.turns {
-            Some(turns) => Some(Turn::wait(turns).await.map_err(an_earlier_job_failed)?),
+            Some(turns) => Some(Turn::wait(turns).await.map_err(|_closed| after_a_failed_one())?),
             None => None,
         };
         self.open_in(turn).await
@@ -259,7 +259,8 @@ impl Drop for Turn {
     }
 }
 
-fn an_earlier_job_failed(_closed: AcquireError) -> SinkError {
+/// A job that must not be started: another one may still be open in its place.
+pub(super) fn after_a_failed_one() -> SinkError {
     SinkError {
         doing: "start a sync job".to_owned(),
         remedy: Remedy::RETRY,

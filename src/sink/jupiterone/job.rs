@@ -281,7 +281,7 @@ impl Job {
             sleep(pause(self.api.settings.poll, round - 1)).await;
             counted = self.api.status(&self.id).await.map_err(gone)?.uploaded();
         }
-        if counted == self.taken { Ok(()) } else { Err(self.miscounts("FINISHED,", counted)) }
+        if counted == self.taken { Ok(()) } else { Err(self.counts_otherwise("FINISHED,", counted)) }
     }
 
     /// Asks for the finalization. A lost answer is settled by asking how the
@@ -326,10 +326,10 @@ impl Job {
             // The note is still there: the next run aborts it.
             warn!(job = self.id, error = %failure, "sync job could not be aborted");
         }
-        self.miscounts(when, counted)
+        self.counts_otherwise(when, counted)
     }
 
-    fn miscounts(&self, when: &str, counted: Tally) -> SinkError {
+    fn counts_otherwise(&self, when: &str, counted: Tally) -> SinkError {
         let Tally { entities, relationships } = self.taken;
         self.fails(
             "complete",

@@ -12,7 +12,7 @@ use super::{
     Link,
     api::Target,
     directory::{self, DIRECTORY, Newest},
-    feed::{Feed, Sent},
+    feed::{Feed, Sent, after_a_failed_one},
     job::Ending,
     pack::Kind,
     scope::{End, label, note_whole},
@@ -52,6 +52,12 @@ pub(super) async fn send<S: Store>(
     if newest.is_empty() {
         return Ok(Sent::default());
     }
+    if directory.in_doubt {
+        return Err(after_a_failed_one());
+    }
+    // Until all went well: whoever has the directory next must not write
+    // beside the jobs that a failure leaves open.
+    directory.in_doubt = true;
     let mut entities = BTreeSet::new();
     let mut relationships = BTreeSet::new();
     if directory.whole {
@@ -88,6 +94,7 @@ pub(super) async fn send<S: Store>(
         die_at!("directory.noted");
         directory.whole = true;
     }
+    directory.in_doubt = false;
     Ok(sent)
 }
 

@@ -17,6 +17,9 @@ use super::{
 /// Cases at the same time: most of each is waiting.
 const AT_ONCE: usize = 8;
 
+/// Requests more that a run may cost which finds something left: it depends on how far the jobs had come.
+const CHANCE: u64 = 4;
+
 /// What a run costs in which nothing goes wrong, by plan, by what happened before, and by whether finalizing
 /// takes its time.
 type Costs = BTreeMap<(Which, Before, bool), Cost>;
@@ -101,14 +104,21 @@ async fn play(case: Case<'_>, elsewhere: &str) -> Result<(), String> {
         // How many jobs there were when the run before stopped is chance. Each is asked for and aborted.
         Before::LeftOpen => {
             let plain = costs[&(which, Before::Nothing, slow)];
-            Cost { requests: plain.requests + 2 * left, ..plain }
+            Cost { requests: plain.requests + 2 * left + CHANCE, ..plain }
         }
-        before => costs[&(which, before, slow)],
+        Before::Uncommitted => {
+            let plain = costs[&(which, Before::Uncommitted, slow)];
+            Cost { requests: plain.requests + CHANCE, ..plain }
+        }
+        Before::Nothing => costs[&(which, Before::Nothing, slow)],
     };
     let hangs = matches!(line.fault, Fault::Late { .. } | Fault::Trickle { .. })
         || matches!(line.fault, Fault::Slow { ms } if ms > 1000);
     if hangs {
         bench.timeout = Duration::from_millis(500);
+        // On a busy machine others may take as long, so what it costs is not judged, nor whether a start was
+        // in time; that no two jobs write side by side still is.
+        bench.orphans = u64::MAX;
     }
     let (endpoint, nth) = place.call(left, plain.questions);
     let fault = directed(&line.fault, elsewhere);
@@ -137,7 +147,8 @@ async fn play(case: Case<'_>, elsewhere: &str) -> Result<(), String> {
     if struck() == before.1 {
         return Err("the fault never struck".to_owned());
     }
-    as_it_must(line.then, times, &runs, bench.cost().since(before.0), plain)
+    let cost = if hangs { Cost::default() } else { bench.cost().since(before.0) };
+    as_it_must(line.then, times, &runs, cost, plain)
 }
 
 fn as_it_must(then: Then, times: u64, failed: &[Ended], cost: Cost, plain: Cost) -> Result<(), String> {
@@ -214,7 +225,7 @@ async fn play_all(which: Which, level: Level, chosen: impl Fn(&Line, Place, u64)
     });
     let wrong: Vec<String> = played.buffer_unordered(AT_ONCE).filter_map(std::future::ready).collect().await;
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
-    eprintln!("{} cases, plan {which:?}", cases.len());
+    assert!(cases.len() > 10, "only {} cases", cases.len());
 
     let heard = tokio::time::timeout(Duration::from_millis(1), listener.accept()).await;
     assert!(heard.is_err(), "a redirect was followed");

@@ -23,10 +23,12 @@ fn draw<'a>(lines: &'a [Line], dice: &mut fastrand::Rng) -> (&'a Line, Place) {
     (line, line.at[dice.usize(..line.at.len())])
 }
 
-/// Whether the fault keeps nobody waiting, names no listener and reports nothing that stays wrong.
+/// Whether the fault keeps nobody waiting, names no listener and may strike at any call of its kind.
 fn is_cheap(line: &Line) -> bool {
     match &line.fault {
         Fault::Slow { .. } | Fault::Late { .. } | Fault::Trickle { .. } => false,
+        // Whoever is told that an open job is FINISHED can only believe it.
+        Fault::Instead { body, .. } if body.contains("FINISHED\"") => false,
         Fault::Instead { headers, .. } => headers.iter().all(|(_, value)| !value.contains("{elsewhere}")),
         _ => true,
     }

@@ -253,7 +253,7 @@ pub(super) fn table() -> Vec<Line> {
         line("said to be gone",              says(404, NO_JOB),                        &[Gate, Poll, EmptyPoll, Abort], TWICE, Then::NextRun),
         line("said to be gone",              says(404, NO_JOB),                        FINALIZED,  TWICE, ASKED_FIRST),
         line("forgotten",                    Fault::ForgetJob,                         &[Entities, Relationships, Gate, Finalize, EmptyFinalize], TWICE, Then::NextRun),
-        line("forgotten",                    Fault::ForgetJob,                         &[Left],    ONCE,  Then::Exact { requests: 0, jobs: 1 }),
+        line("forgotten",                    Fault::ForgetJob,                         &[Left],    ONCE,  ASKED_FIRST),
         line("aborted by someone else",      ends(JobEnd::Aborted),                    OPEN,       TWICE, Then::NextRun),
         line("aborted by someone else",      ends(JobEnd::Aborted),                    &[Left, Abort], ONCE, ASKED_FIRST),
         line("ABORTED_DUE_TO_…",             ends(JobEnd::AbortedDueToInvalidConfiguration), OPEN, ONCE,  Then::NextRun),
