@@ -82,3 +82,23 @@ pub struct NotJoined {
     end: Cursor,
     start: Cursor,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_join_end_to_end_and_a_gap_is_refused() {
+        let at = |name: &str| Cursor::Token(name.to_owned());
+        let step = |from: &str, to: &str| Advance::new(at(from), at(to));
+        assert_eq!(step("a", "b").then(step("b", "c")), Ok(step("a", "c")));
+        let gap = step("a", "b").then(step("c", "d")).unwrap_err();
+        assert_eq!(gap.to_string(), "the next step starts at token c, this one ends at token b");
+    }
+
+    #[test]
+    fn a_cursor_says_what_it_is() {
+        assert_eq!(format!("{:?}", Cursor::Since(UnixMs(5))), "since 5 ms");
+        assert_eq!(format!("{:?}", Cursor::Token("t".to_owned())), "token t");
+    }
+}

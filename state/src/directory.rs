@@ -44,3 +44,24 @@ impl Entry {
 pub fn shard_of(key: &str) -> u8 {
     (xxh3_64(key.as_bytes()) >> 56) as u8
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_supersedes_what_is_less_and_not_itself() {
+        let entry = |rank, at, record: &str| Entry {
+            key: "k".to_owned(),
+            version: Version { rank, at: UnixMs(at) },
+            record: record.to_owned(),
+        };
+        let rising =
+            [entry(0, 9, "z"), entry(1, 1, "b"), entry(1, 2, "a"), entry(1, 2, "b"), entry(2, 0, "")];
+        for (i, one) in rising.iter().enumerate() {
+            for (j, other) in rising.iter().enumerate() {
+                assert_eq!(one.supersedes(other), i > j, "{one:?} over {other:?}");
+            }
+        }
+    }
+}

@@ -122,3 +122,15 @@ impl Rows for Trees {
         self.0[tree as usize].get(key).map_err(|error| tree.unreadable(error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_is_told_in_the_words_of_the_database() {
+        let corruption = sled::Error::Corruption { at: None, bt: () };
+        let told = Tree::Seen.unreadable(corruption).to_string();
+        assert_eq!(told, "the state is damaged: tree `seen`: Read corrupted data at file offset None");
+    }
+}

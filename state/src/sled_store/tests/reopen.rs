@@ -55,6 +55,28 @@ async fn the_number_of_commits_goes_on_after_a_reopen() {
 }
 
 #[tokio::test]
+async fn a_dropped_store_can_be_opened_again_at_once_even_if_it_was_busy() {
+    let dir = tempfile::tempdir().unwrap();
+    for number in 0..30 {
+        let store = open(dir.path());
+        let epoch = claim(&store, "acme").await;
+        // Asked for and given up: the committer is still at it when the handle goes.
+        let asked = store.commit(commit("acme", epoch, number, 1, vec![ids(number, 20_000)]));
+        let given_up = is_pending_at_first(asked);
+        drop(store);
+        assert!(given_up, "nothing answers before the disk has");
+        let reopened = open(dir.path());
+        assert_eq!(reopened.checkpoints().await.unwrap()["acme"]["s"].cursor, token(number + 1));
+    }
+}
+
+/// Polls a future once; whether it was not done yet.
+fn is_pending_at_first(future: impl Future) -> bool {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    std::pin::pin!(future).poll(&mut context).is_pending()
+}
+
+#[tokio::test]
 async fn what_is_made_is_for_the_owner_alone() {
     let dir = tempfile::tempdir().unwrap();
     let inner = dir.path().join("deeper/state");
