@@ -32,6 +32,22 @@ impl Count {
     }
 }
 
+/// A number that is replaced.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// Replaces it.
+    pub fn set(&self, now: u64) {
+        self.0.store(now, Relaxed);
+    }
+
+    /// Reads it.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
 /// A point in time that is replaced.
 #[derive(Debug)]
 pub struct Moment(AtomicI64);
@@ -144,6 +160,10 @@ pub struct StreamMeter {
     pub duplicates: Count,
     /// Events committed.
     pub committed: Count,
+    /// Ids that dedup remembers.
+    pub remembered: Gauge,
+    /// Bytes that it takes for them.
+    pub remembered_bytes: Gauge,
     /// Rewinds made.
     pub rewinds: Count,
     /// The newest event time read.

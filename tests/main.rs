@@ -15,4 +15,6 @@ mod tenants;
 
 mod cli;
 
+mod corpus;
+
 mod tidy;

@@ -42,6 +42,9 @@ struct StreamSummary {
     events: u64,
     duplicates: u64,
     committed: u64,
+    /// Ids that dedup remembers, and the bytes it takes for them.
+    remembered: u64,
+    remembered_bytes: u64,
     pages: u64,
     rewinds: u64,
 }
@@ -64,6 +67,8 @@ impl Summary {
                 events: counted.events.get(),
                 duplicates: counted.duplicates.get(),
                 committed: counted.committed.get(),
+                remembered: counted.remembered.get(),
+                remembered_bytes: counted.remembered_bytes.get(),
                 pages: counted.pages.get(),
                 rewinds: counted.rewinds.get(),
             };

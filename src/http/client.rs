@@ -196,11 +196,9 @@ fn too_large(request: &Request, status: u16, cap: usize) -> Failure {
 }
 
 /// Another status than success.
-fn refused(request: &Request, status: u16, after: Option<Duration>, body: &[u8]) -> Failure {
-    // Whatever stands between may send back what it was sent. Cleaned before
-    // anything is cut: half a token could not be found any more.
-    let text = String::from_utf8_lossy(body).replace(request.token.expose_secret(), "[token]");
-    let said = ErrorBody::read(&text);
+pub(super) fn refused(request: &Request, status: u16, after: Option<Duration>, body: &[u8]) -> Failure {
+    // Whatever stands between may send back what it was sent.
+    let said = ErrorBody::read(&String::from_utf8_lossy(body), request.token.expose_secret());
     Failure {
         doing: request.doing.clone(),
         status: Some(status),
@@ -218,14 +216,18 @@ fn refused(request: &Request, status: u16, after: Option<Duration>, body: &[u8])
 /// (1Password's OpenAPI file), `{"status","message"}` (its documentation,
 /// Connect), `{"error":{"code","message"}}` (JupiterOne), plain text, HTML.
 #[derive(Debug, Default)]
-struct ErrorBody {
-    code: Option<String>,
+pub(super) struct ErrorBody {
+    pub(super) code: Option<String>,
     message: Option<String>,
 }
 
 impl ErrorBody {
-    /// Never fails: an error body that makes no sense is no reason for another error.
-    fn read(body: &str) -> ErrorBody {
+    /// Never fails: an error body that makes no sense is no reason for another
+    /// error. `secret` is not repeated.
+    pub(super) fn read(body: &str, secret: &str) -> ErrorBody {
+        // Once JSON's escapes are undone, and before anything is cut: half a
+        // secret could not be found any more.
+        let clean = |text: &str| text.replace(secret, "[token]");
         #[derive(Deserialize)]
         struct Inner {
             #[serde(alias = "Code")]
@@ -241,12 +243,13 @@ impl ErrorBody {
         }
         if let Ok(outer) = serde_json::from_str::<Outer>(body) {
             let inner = outer.error.unwrap_or(Inner { code: None, message: outer.message });
-            return ErrorBody { code: inner.code, message: inner.message.map(|text| short(&text)) };
+            let message = inner.message.map(|text| short(&clean(&text)));
+            return ErrorBody { code: inner.code.map(|code| clean(&code)), message };
         }
         let message = match body.trim() {
             "" => None,
             html if html.starts_with('<') => Some("the answer is an HTML page".to_owned()),
-            text => Some(short(text)),
+            text => Some(short(&clean(text))),
         };
         ErrorBody { code: None, message }
     }
@@ -259,7 +262,7 @@ fn short(text: &str) -> String {
 
 /// The pause a 429 or 503 asks for: `Retry-After` in seconds or as a date
 /// (RFC 9110), else `RateLimit-Reset` in seconds; at most [`LONGEST_PAUSE`].
-fn pause_asked_for(headers: &header::HeaderMap) -> Option<Duration> {
+pub(super) fn pause_asked_for(headers: &header::HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let seconds = |text: &str| text.parse::<f64>().ok().filter(|s| s.is_finite() && *s >= 0.0);
     let pause = match text("retry-after") {
@@ -287,7 +290,7 @@ mod tests {
     #[test]
     fn every_shape_of_error_body_is_read_and_none_fails() {
         let check = |body: &str, code: Option<&str>, message: Option<&str>| {
-            let read = ErrorBody::read(body);
+            let read = ErrorBody::read(body, "s3cr3t");
             assert_eq!((read.code.as_deref(), read.message.as_deref()), (code, message), "{body}");
         };
         check(r#"{"Error":{"Message":"Bad Request"}}"#, None, Some("Bad Request"));
@@ -300,9 +303,12 @@ mod tests {
         check("404 page not found\n", None, Some("404 page not found"));
         check("<html><body>login</body></html>", None, Some("the answer is an HTML page"));
         check("", None, None);
+        check(r#"{"message":"no s3cr3t, no s3\u0063r3t"}"#, None, Some("no [token], no [token]"));
+        check(r#"{"error":{"code":"s3c\u00723t"}}"#, Some("[token]"), None);
+        check("you sent s3cr3t", None, Some("you sent [token]"));
         check(r#"{"error":"text"}"#, None, Some(r#"{"error":"text"}"#));
         check("\u{fffd}", None, Some("\u{fffd}"));
-        assert_eq!(ErrorBody::read(&"\u{fffd}".repeat(999)).message.unwrap().chars().count(), 200);
+        assert_eq!(ErrorBody::read(&"\u{fffd}".repeat(999), "s3cr3t").message.unwrap().chars().count(), 200);
     }
 
     #[test]

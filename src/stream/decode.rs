@@ -139,6 +139,12 @@ pub fn read_page(stream: Stream, body: Vec<u8>) -> Result<Read, Malformed> {
     Ok(Read { events, rejected, next: Cursor::Token(cursor), has_more })
 }
 
+/// How deeply an event may be nested; the documented ones have three levels.
+///
+/// Whoever reads the graph stops somewhere (SQLite at 1,000 levels, serde_json
+/// at 128), and a single record beyond that would make its whole table unreadable.
+const DEEPEST: usize = 64;
+
 /// Decodes the items of one stream.
 pub(super) fn items<'a, E: Event<'a>>(
     raw: &[&'a RawValue],
@@ -147,6 +153,10 @@ pub(super) fn items<'a, E: Event<'a>>(
     let mut items = Vec::with_capacity(raw.len());
     for raw in raw {
         let raw = raw.get();
+        if is_too_deep(raw) {
+            rejected.push(reject(raw, format!("the event is nested more than {DEEPEST} levels deep")));
+            continue;
+        }
         match serde_json::from_str::<Object<E>>(raw) {
             Ok(Object(event)) => match event.uuid().filter(|uuid| !uuid.is_empty()) {
                 Some(uuid) => {
@@ -160,6 +170,27 @@ pub(super) fn items<'a, E: Event<'a>>(
         }
     }
     items
+}
+
+/// Whether a JSON text is nested more deeply than [`DEEPEST`].
+fn is_too_deep(json: &str) -> bool {
+    let opens = |byte: u8| byte == b'{' || byte == b'[';
+    // With so few brackets it cannot be, and no event has more.
+    if json.bytes().filter(|byte| opens(*byte)).count() <= DEEPEST {
+        return false;
+    }
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    json.bytes().any(|byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => in_text = !in_text,
+            _ if in_text => (),
+            b'}' | b']' => depth -= 1,
+            _ => depth += usize::from(opens(byte)),
+        }
+        depth > DEEPEST
+    })
 }
 
 fn reject(raw: &str, reason: String) -> Rejected {

@@ -30,6 +30,9 @@ mod lock;
 
 mod open;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
+
 #[cfg(test)]
 mod tests;
 

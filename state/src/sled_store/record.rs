@@ -12,6 +12,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::values::HIGHEST;
+
 /// What the file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
@@ -44,6 +46,20 @@ pub(super) enum Found {
     Damaged(String),
 }
 
+impl Found {
+    /// Reads what is in the file.
+    pub(super) fn read(bytes: &[u8]) -> Found {
+        match serde_json::from_slice::<Record>(bytes) {
+            Ok(record) if record.crc32 != checksum(record.format, record.commits) => {
+                Found::Damaged("its checksum is wrong".to_owned())
+            }
+            Ok(record) if record.commits > HIGHEST => Found::Damaged("its number makes no sense".to_owned()),
+            Ok(record) => Found::Record(record),
+            Err(error) => Found::Damaged(error.to_string()),
+        }
+    }
+}
+
 /// Where the record is.
 pub(super) struct RecordFile {
     dir: PathBuf,
@@ -64,11 +80,7 @@ impl RecordFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Missing,
             Err(error) => return Found::Damaged(error.to_string()),
         };
-        match serde_json::from_slice::<Record>(&bytes) {
-            Ok(record) if record.crc32 == checksum(record.format, record.commits) => Found::Record(record),
-            Ok(_) => Found::Damaged("its checksum is wrong".to_owned()),
-            Err(error) => Found::Damaged(error.to_string()),
-        }
+        Found::read(&bytes)
     }
 
     /// Replaces the file; when it returns `Ok`, the new content survives power loss.
