@@ -108,6 +108,9 @@ fn agree(text: &Value, written: &Value) -> bool {
         (Value::Object(text), Value::Object(written)) => {
             written.iter().all(|(name, value)| text.get(name).is_none_or(|text| agree(text, value)))
         }
+        // serde also takes the members as a list, in their order. Nobody writes
+        // that; there are no names in it to compare.
+        (Value::Array(_), Value::Object(_)) => true,
         _ => text == written,
     }
 }
