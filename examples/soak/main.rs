@@ -10,7 +10,8 @@
 //! events back, the program is stopped, and the simulator's oracle compares the
 //! graph with every event that was served. Exit code 1: something grew by more
 //! than its bound over the second half, or the graph is not exact. Linux only.
-//! The simulator keeps what it was sent: about 300 bytes an event.
+//! The simulator keeps what it was sent, about 300 bytes an event. Below five
+//! minutes it is the warm-up that is judged.
 
 // What is found is printed: that is what it is for.
 #![allow(clippy::print_stdout)]
