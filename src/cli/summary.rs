@@ -145,7 +145,10 @@ impl fmt::Display for Summary {
         )?;
         for (count, what) in [
             (self.quarantined, "events or records set aside in quarantine"),
-            (self.raw_data_dropped, "records sent without their raw data, to fit a request"),
+            (
+                self.raw_data_dropped,
+                "records without their raw data: too large for a request, or nested too deeply to be read",
+            ),
             (self.not_stored, "records that JupiterOne took and could not store; its job says why"),
             (self.users_without_uuid, "user objects without uuid: no entity"),
             (self.unknown_values, "values that 1Password's documentation does not list, kept as they are"),

@@ -139,12 +139,6 @@ pub fn read_page(stream: Stream, body: Vec<u8>) -> Result<Read, Malformed> {
     Ok(Read { events, rejected, next: Cursor::Token(cursor), has_more })
 }
 
-/// How deeply an event may be nested; the documented ones have three levels.
-///
-/// Whoever reads the graph stops somewhere (SQLite at 1,000 levels, serde_json
-/// at 128), and a single record beyond that would make its whole table unreadable.
-const DEEPEST: usize = 64;
-
 /// Decodes the items of one stream.
 pub(super) fn items<'a, E: Event<'a>>(
     raw: &[&'a RawValue],
@@ -153,10 +147,6 @@ pub(super) fn items<'a, E: Event<'a>>(
     let mut items = Vec::with_capacity(raw.len());
     for raw in raw {
         let raw = raw.get();
-        if is_too_deep(raw) {
-            rejected.push(reject(raw, format!("the event is nested more than {DEEPEST} levels deep")));
-            continue;
-        }
         match serde_json::from_str::<Object<E>>(raw) {
             Ok(Object(event)) => match event.uuid().filter(|uuid| !uuid.is_empty()) {
                 Some(uuid) => {
@@ -171,6 +161,13 @@ pub(super) fn items<'a, E: Event<'a>>(
     }
     items
 }
+
+/// How deeply an event may be nested to be kept as received; the documented ones
+/// have three levels.
+///
+/// Whoever reads the graph stops somewhere (SQLite at 1,000 levels, serde_json
+/// at 128), and a single record beyond that would make its whole table unreadable.
+const DEEPEST: usize = 64;
 
 /// Whether a JSON text is nested more deeply than [`DEEPEST`].
 fn is_too_deep(json: &str) -> bool {
@@ -209,7 +206,9 @@ pub(super) fn map<'a, E: Event<'a>>(item: &Item<'a, E>, mapping: &Mapping, recor
     if item.at.is_none() && item.event.timestamp().is_some_and(|text| !text.is_empty()) {
         records.counts.unreadable_times += 1;
     }
-    let raw = mapping.raw_data.then_some(item.raw);
+    let kept = mapping.raw_data && !is_too_deep(item.raw);
+    records.counts.raw_data_too_deep += u64::from(mapping.raw_data && !kept);
+    let raw = kept.then_some(item.raw);
     let origin = Origin { uuid, at: item.at, raw, account_name: mapping.account_name.as_deref() };
     item.event.map(&origin, records);
 }
