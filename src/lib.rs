@@ -29,3 +29,7 @@ pub mod config;
 pub mod secret;
 
 pub mod cli;
+
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;

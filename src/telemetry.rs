@@ -32,6 +32,22 @@ impl Count {
     }
 }
 
+/// A number that is replaced.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// Replaces it.
+    pub fn set(&self, now: u64) {
+        self.0.store(now, Relaxed);
+    }
+
+    /// Reads it.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
 /// A point in time that is replaced.
 #[derive(Debug)]
 pub struct Moment(AtomicI64);
@@ -114,7 +130,7 @@ pub struct Meter {
     pub commits: Count,
     /// Events and records set aside.
     pub quarantined: Count,
-    /// Records whose raw data was dropped to fit a request.
+    /// Records whose raw data was dropped: to fit a request, or because nobody could read it.
     pub raw_data_dropped: Count,
     /// Records that JupiterOne took and reported it could not store, such as
     /// relationships of which an end was not found.
@@ -144,6 +160,10 @@ pub struct StreamMeter {
     pub duplicates: Count,
     /// Events committed.
     pub committed: Count,
+    /// Ids that dedup remembers.
+    pub remembered: Gauge,
+    /// Bytes that it takes for them.
+    pub remembered_bytes: Gauge,
     /// Rewinds made.
     pub rewinds: Count,
     /// The newest event time read.
@@ -173,13 +193,20 @@ impl Meter {
         for (count, more) in self.records.iter().zip(by_type) {
             count.add(more);
         }
-        let Counts { users_without_uuid, unknown_values, unreadable_times, bad_coordinates, bad_emails } =
-            records.counts;
+        let Counts {
+            users_without_uuid,
+            unknown_values,
+            unreadable_times,
+            bad_coordinates,
+            bad_emails,
+            raw_data_too_deep,
+        } = records.counts;
         self.users_without_uuid.add(users_without_uuid);
         self.unknown_values.add(unknown_values);
         self.unreadable_times.add(unreadable_times);
         self.bad_coordinates.add(bad_coordinates);
         self.bad_emails.add(bad_emails);
+        self.raw_data_dropped.add(raw_data_too_deep);
     }
 
     /// How many records of each type were mapped, repeats of shared ones included.

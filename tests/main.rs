@@ -17,4 +17,6 @@ mod cli;
 
 mod power;
 
+mod corpus;
+
 mod tidy;

@@ -121,6 +121,8 @@ async fn in_log(tenants: Vec<(Arc<str>, Arc<Meter>)>, clock: Clock, every: Durat
                     stream = stream.name(),
                     events = counted.events.get(),
                     committed = counted.committed.get(),
+                    remembered = counted.remembered.get(),
+                    remembered_bytes = counted.remembered_bytes.get(),
                     lag = lag(counted.newest_event.get(), &counted.state.get(), clock.now()),
                     state = state(&counted.state.get()),
                     "progress"

@@ -42,6 +42,9 @@ struct StreamSummary {
     events: u64,
     duplicates: u64,
     committed: u64,
+    /// Ids that dedup remembers, and the bytes it takes for them.
+    remembered: u64,
+    remembered_bytes: u64,
     pages: u64,
     rewinds: u64,
 }
@@ -64,6 +67,8 @@ impl Summary {
                 events: counted.events.get(),
                 duplicates: counted.duplicates.get(),
                 committed: counted.committed.get(),
+                remembered: counted.remembered.get(),
+                remembered_bytes: counted.remembered_bytes.get(),
                 pages: counted.pages.get(),
                 rewinds: counted.rewinds.get(),
             };
@@ -140,7 +145,10 @@ impl fmt::Display for Summary {
         )?;
         for (count, what) in [
             (self.quarantined, "events or records set aside in quarantine"),
-            (self.raw_data_dropped, "records sent without their raw data, to fit a request"),
+            (
+                self.raw_data_dropped,
+                "records without their raw data: too large for a request, or nested too deeply to be read",
+            ),
             (self.not_stored, "records that JupiterOne took and could not store; its job says why"),
             (self.users_without_uuid, "user objects without uuid: no entity"),
             (self.unknown_values, "values that 1Password's documentation does not list, kept as they are"),

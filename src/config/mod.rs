@@ -15,6 +15,9 @@ mod error;
 
 pub mod values;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
+
 #[cfg(test)]
 mod tests;
 

@@ -78,7 +78,7 @@ fn explain(error: &str, key: &str, table: &[&str]) -> (String, Option<String>) {
         });
         return (format!("expected {expected}, found {found}"), hint);
     }
-    (error.to_owned(), None)
+    (error.to_owned(), Some("docs/config.example.toml shows how every key is written".to_owned()))
 }
 
 fn unknown(wrong: &str, table: &[&str]) -> (String, Option<String>) {

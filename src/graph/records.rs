@@ -36,6 +36,8 @@ pub struct Counts {
     pub bad_coordinates: u64,
     /// E-mail addresses that are none: `null` in the graph.
     pub bad_emails: u64,
+    /// Events nested so deeply that nobody could read their record: kept without their raw data.
+    pub raw_data_too_deep: u64,
 }
 
 impl Counts {
@@ -46,6 +48,7 @@ impl Counts {
         self.unreadable_times += other.unreadable_times;
         self.bad_coordinates += other.bad_coordinates;
         self.bad_emails += other.bad_emails;
+        self.raw_data_too_deep += other.raw_data_too_deep;
     }
 }
 

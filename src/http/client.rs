@@ -202,7 +202,7 @@ fn too_large(request: &Request, status: u16, cap: usize) -> Failure {
 }
 
 /// Another status than success.
-fn refused(request: &Request, status: u16, after: Option<Duration>, body: &[u8]) -> Failure {
+pub(super) fn refused(request: &Request, status: u16, after: Option<Duration>, body: &[u8]) -> Failure {
     let said = ErrorBody::read(&String::from_utf8_lossy(body), request.token.expose_secret());
     Failure {
         doing: request.doing.clone(),
@@ -221,8 +221,8 @@ fn refused(request: &Request, status: u16, after: Option<Duration>, body: &[u8])
 /// (1Password's OpenAPI file), `{"status","message"}` (its documentation,
 /// Connect), `{"error":{"code","message"}}` (JupiterOne), plain text, HTML.
 #[derive(Debug, Default)]
-struct ErrorBody {
-    code: Option<String>,
+pub(super) struct ErrorBody {
+    pub(super) code: Option<String>,
     message: Option<String>,
 }
 
@@ -232,7 +232,7 @@ impl ErrorBody {
     /// Whatever stands between may send back what it was sent, in JSON's escapes
     /// perhaps. So `token` is taken out of what was decoded, and before anything
     /// is cut: half a token could not be found any more.
-    fn read(body: &str, token: &str) -> ErrorBody {
+    pub(super) fn read(body: &str, token: &str) -> ErrorBody {
         let clean = |text: String| text.replace(token, "[token]");
         #[derive(Deserialize)]
         struct Inner {
@@ -270,7 +270,7 @@ fn short(text: &str) -> String {
 
 /// The pause a 429 or 503 asks for: `Retry-After` in seconds or as a date
 /// (RFC 9110), else `RateLimit-Reset` in seconds. Whatever makes no sense asks for none.
-fn pause_asked_for(headers: &header::HeaderMap) -> Option<Duration> {
+pub(super) fn pause_asked_for(headers: &header::HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let seconds = |text: &str| text.parse::<f64>().ok().filter(|s| s.is_finite() && *s >= 0.0);
     let until = |at: SystemTime| at.duration_since(SystemTime::now()).unwrap_or_default().as_secs_f64();

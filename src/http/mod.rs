@@ -13,6 +13,9 @@ pub mod retry;
 
 pub mod hosts;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
+
 pub use client::{Answer, Body, Client, ClientSettings, Request};
 pub use limit::{Budget, Limits};
 pub use remedy::{Asked, Failure, Halt, Outcome, Remedy};

@@ -49,6 +49,9 @@ pub(super) async fn run<T: Store>(
         if page.is_caught_up() {
             seen.horizon = None;
         }
+        let (ids, bytes) = seen.size();
+        meter.stream(stream).remembered.set(ids as u64);
+        meter.stream(stream).remembered_bytes.set(bytes as u64);
         die_at!("dedup.after");
         if out.send(page).await.is_err() {
             break;
@@ -114,6 +117,14 @@ impl Seen {
     fn is_new(&mut self, id: Fingerprint) -> bool {
         let known = self.horizon.as_ref().is_some_and(|ids| ids.binary_search(&id).is_ok());
         !known && self.recent.insert(id)
+    }
+
+    /// How many ids are remembered, and the bytes that takes.
+    fn size(&self) -> (usize, usize) {
+        let Recent { ring, places, .. } = &self.recent;
+        let horizon = self.horizon.as_ref().map_or(0, |ids| ids.len());
+        let recent = ring.capacity() * size_of::<Fingerprint>() + places.allocation_size();
+        (ring.len() + horizon, recent + horizon * size_of::<Fingerprint>())
     }
 }
 

@@ -196,6 +196,34 @@ pub(super) fn items<'a, E: Event<'a>>(
     items
 }
 
+/// How deeply an event may be nested to be kept as received; the documented ones
+/// have three levels.
+///
+/// Whoever reads the graph stops somewhere (SQLite at 1,000 levels, serde_json
+/// at 128), and a single record beyond that would make its whole table unreadable.
+const DEEPEST: usize = 64;
+
+/// Whether a JSON text is nested more deeply than [`DEEPEST`].
+fn is_too_deep(json: &str) -> bool {
+    let opens = |byte: u8| byte == b'{' || byte == b'[';
+    // With so few brackets it cannot be, and no event has more.
+    if json.bytes().filter(|byte| opens(*byte)).count() <= DEEPEST {
+        return false;
+    }
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    json.bytes().any(|byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => in_text = !in_text,
+            _ if in_text => (),
+            b'}' | b']' => depth -= 1,
+            _ => depth += usize::from(opens(byte)),
+        }
+        depth > DEEPEST
+    })
+}
+
 fn reject(raw: &str, reason: String) -> Rejected {
     Rejected { reason, body: raw.to_owned() }
 }
@@ -212,7 +240,9 @@ pub(super) fn map<'a, E: Event<'a>>(item: &Item<'a, E>, mapping: &Mapping, recor
     if item.at.is_none() && item.event.timestamp().is_some_and(|text| !text.is_empty()) {
         records.counts.unreadable_times += 1;
     }
-    let raw = mapping.raw_data.then_some(item.raw);
+    let kept = mapping.raw_data && !is_too_deep(item.raw);
+    records.counts.raw_data_too_deep += u64::from(mapping.raw_data && !kept);
+    let raw = kept.then_some(item.raw);
     let origin = Origin { uuid, at: item.at, raw, account_name: mapping.account_name.as_deref() };
     item.event.map(&origin, records);
 }

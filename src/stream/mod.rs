@@ -12,6 +12,9 @@ mod decode;
 
 mod write;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
+
 use opgraph_state::{Fingerprint, UnixMs};
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -32,6 +32,14 @@ mod memory;
 
 mod sled_store;
 
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    //! What has to hold whatever the rows of a state say.
+
+    pub use crate::sled_store::fuzzing::stored;
+}
+
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 

@@ -1,6 +1,9 @@
 //! Events that cannot be mapped: set aside whole, with a reason, and the others kept.
 
-use opgraph::stream::{Mapping, Stream, read_page};
+use opgraph::{
+    graph::Records,
+    stream::{Mapping, Stream, read_page},
+};
 use serde_json::{Value, json};
 
 use super::{event_type, map, page};
@@ -239,6 +242,12 @@ fn nesting_without_end_in_an_unknown_field_is_skipped() {
         let event = format!(r#"{{"uuid":"A","deep":{deep}}}"#);
         let read = read_page(Stream::AuditEvents, page(&[event])).expect("a page");
         assert_eq!((read.events.len(), read.rejected.len()), (1, 0));
+        for (raw_data, left_out) in [(true, 1), (false, 0)] {
+            let mut records = Records::default();
+            read.events.map(&Mapping { raw_data, account_name: None }, &mut records);
+            assert!(records.iter().all(|record| !record.json.contains("_rawData")), "nobody could read it");
+            assert_eq!(records.counts.raw_data_too_deep, left_out);
+        }
         let wrong = format!(r#"{{"uuid":{deep}}}"#);
         let read = read_page(Stream::AuditEvents, page(&[wrong])).expect("a page");
         assert_eq!((read.events.len(), read.rejected.len()), (0, 1));

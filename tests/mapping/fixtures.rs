@@ -86,13 +86,21 @@ fn every_fixture_gives_exactly_its_records() {
 
 /// The counts that are not zero. Lists every field, so a new one has to come here.
 fn counted(counts: Counts) -> BTreeMap<String, u64> {
-    let Counts { users_without_uuid, unknown_values, unreadable_times, bad_coordinates, bad_emails } = counts;
+    let Counts {
+        users_without_uuid,
+        unknown_values,
+        unreadable_times,
+        bad_coordinates,
+        bad_emails,
+        raw_data_too_deep,
+    } = counts;
     let all = [
         ("users_without_uuid", users_without_uuid),
         ("unknown_values", unknown_values),
         ("unreadable_times", unreadable_times),
         ("bad_coordinates", bad_coordinates),
         ("bad_emails", bad_emails),
+        ("raw_data_too_deep", raw_data_too_deep),
     ];
     all.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| (name.to_owned(), count)).collect()
 }

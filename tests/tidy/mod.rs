@@ -27,6 +27,9 @@ pub(crate) fn sources() -> Vec<(PathBuf, String)> {
     for dir in ["src", "state/src", "simulator/src", "tests", "benches", "simulator/tests", "state/tests"] {
         walk(&root().join(dir), &mut found);
     }
+    for dir in ["examples", "fuzz/fuzz_targets"] {
+        walk(&root().join(dir), &mut found);
+    }
     assert!(found.len() > 50, "the walk finds the sources");
     found
 }

@@ -217,20 +217,26 @@ fn json(body: &impl Serialize) -> Body {
 }
 
 /// Reads the job out of an answer.
-fn read(doing: &str, answer: &Answer) -> Result<Report, Failure> {
+pub(super) fn read(doing: &str, answer: &Answer) -> Result<Report, Failure> {
     #[derive(Deserialize)]
     struct Envelope {
         job: Report,
     }
-    let envelope: Envelope = serde_json::from_slice(&answer.body).map_err(|error| Failure {
+    let no_job = |why: String| Failure {
         doing: doing.to_owned(),
         status: Some(answer.status),
         code: None,
         outcome: Outcome::Unknown,
         remedy: Remedy::RETRY,
-        // Names the place and what was expected there, never what was found in a string.
-        cause: format!("the answer is no sync job (line {}, column {})", error.line(), error.column()).into(),
-    })?;
+        cause: format!("the answer is no sync job ({why})").into(),
+    };
+    // Names the place, never what was found in a string.
+    let envelope: Envelope = serde_json::from_slice(&answer.body)
+        .map_err(|error| no_job(format!("line {}, column {}", error.line(), error.column())))?;
+    // Nothing can be sent to a job without a name, and nobody could find it again.
+    if envelope.job.id.is_empty() {
+        return Err(no_job("it has no id".to_owned()));
+    }
     Ok(envelope.job)
 }
 
@@ -266,7 +272,9 @@ mod tests {
         assert_eq!(check(full).unwrap(), ("j".to_owned(), one, Tally { entities: 0, relationships: 2 }));
         let nulls = r#"{"job":{"id":"j","numEntitiesUploaded":null}}"#;
         assert_eq!(check(nulls).unwrap(), ("j".to_owned(), Tally::default(), Tally::default()));
-        let failure = check("<html>").unwrap_err();
-        assert_eq!((failure.outcome, failure.remedy), (Outcome::Unknown, Remedy::RETRY));
+        for none in ["<html>", r#"{"job":{"id":""}}"#, r#"{"job":{}}"#] {
+            let failure = check(none).unwrap_err();
+            assert_eq!((failure.outcome, failure.remedy), (Outcome::Unknown, Remedy::RETRY));
+        }
     }
 }

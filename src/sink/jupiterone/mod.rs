@@ -38,6 +38,9 @@ mod canary;
 
 mod probe;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use opgraph_state::{Epoch, Store, StoreError, UploadNote};

@@ -42,6 +42,9 @@ mod heal;
 
 mod compact;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
+
 #[cfg(test)]
 mod tests;
 

@@ -144,7 +144,7 @@ pub(super) fn checkpoints(trees: &Trees) -> Result<Checkpoints, StoreError> {
     let mut all = Checkpoints::new();
     for value in parts::join(Tree::Checkpoints, trees.scan(Tree::Checkpoints, &[])) {
         let (key, bytes) = value?;
-        let StreamAt { tenant, stream, checkpoint } = values::from_json(Tree::Checkpoints, &key, &bytes)?;
+        let StreamAt { tenant, stream, checkpoint } = values::from_stream_at(&key, &bytes)?;
         all.entry(tenant).or_default().insert(stream, checkpoint);
     }
     Ok(all)

@@ -12,6 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::values::HIGHEST;
 use crate::die_at;
 
 /// The name of the file.
@@ -59,6 +60,23 @@ pub(super) enum Found {
     Damaged(String),
 }
 
+impl Found {
+    /// Reads what is in the file.
+    pub(super) fn read(bytes: &[u8]) -> Found {
+        match serde_json::from_slice::<Record>(bytes) {
+            Ok(record) if record.crc32 != checksum(record.format, record.commits) => {
+                Found::Damaged("its checksum is wrong".to_owned())
+            }
+            Ok(record) if record.commits > HIGHEST => Found::Damaged("its number makes no sense".to_owned()),
+            Ok(record) => Found::Record(record),
+            Err(error) => match serde_json::from_slice::<Foreign>(bytes) {
+                Ok(Foreign { format, crc32: None }) => Found::Foreign(format),
+                _ => Found::Damaged(error.to_string()),
+            },
+        }
+    }
+}
+
 /// Where the record is.
 pub(super) struct RecordFile {
     dir: PathBuf,
@@ -82,14 +100,7 @@ impl RecordFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
             Err(error) => return Err(error),
         };
-        Ok(match serde_json::from_slice::<Record>(&bytes) {
-            Ok(record) if record.crc32 == checksum(record.format, record.commits) => Found::Record(record),
-            Ok(_) => Found::Damaged("its checksum is wrong".to_owned()),
-            Err(error) => match serde_json::from_slice::<Foreign>(&bytes) {
-                Ok(Foreign { format, crc32: None }) => Found::Foreign(format),
-                _ => Found::Damaged(error.to_string()),
-            },
-        })
+        Ok(Found::read(&bytes))
     }
 
     /// Replaces the file; when it returns `Ok`, the new content survives power loss.

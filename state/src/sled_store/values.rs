@@ -25,13 +25,23 @@ pub(super) fn from_json<T: DeserializeOwned>(tree: Tree, key: &[u8], bytes: &[u8
         .map_err(|error| tree.damaged(key, &format!("not what it should be: {error}")))
 }
 
-fn read_json<T: DeserializeOwned>(rows: &impl Rows, tree: Tree, key: &[u8]) -> Result<Option<T>, StoreError> {
-    parts::read(rows, tree, key)?.map(|bytes| from_json(tree, key, &bytes)).transpose()
-}
-
 /// Reads the newest run of a tenant.
 pub(super) fn run(rows: &impl Rows, tenant: &str) -> Result<Option<Run>, StoreError> {
-    read_json(rows, Tree::Claims, &rows::tenant(tenant))
+    let key = rows::tenant(tenant);
+    parts::read(rows, Tree::Claims, &key)?.map(|bytes| from_run(&key, &bytes)).transpose()
+}
+
+/// The highest number that anything counted can have. Nobody has counted that
+/// far, and what is stored can always be counted on from.
+pub(super) const HIGHEST: u64 = u64::MAX >> 1;
+
+/// Decodes a run.
+pub(super) fn from_run(key: &[u8], bytes: &[u8]) -> Result<Run, StoreError> {
+    let run: Run = from_json(Tree::Claims, key, bytes)?;
+    if run.epoch.0 > HIGHEST {
+        return Err(Tree::Claims.damaged(key, "the number of the run makes no sense"));
+    }
+    Ok(run)
 }
 
 /// A checkpoint with what it is about: keys may hold a cut name.
@@ -48,8 +58,18 @@ pub(super) fn checkpoint(
     tenant: &str,
     stream: &str,
 ) -> Result<Option<Checkpoint>, StoreError> {
-    let stored: Option<StreamAt> = read_json(rows, Tree::Checkpoints, &rows::stream(tenant, stream))?;
-    Ok(stored.map(|stored| stored.checkpoint))
+    let key = rows::stream(tenant, stream);
+    let stored = parts::read(rows, Tree::Checkpoints, &key)?;
+    stored.map(|bytes| Ok(from_stream_at(&key, &bytes)?.checkpoint)).transpose()
+}
+
+/// Decodes a checkpoint.
+pub(super) fn from_stream_at(key: &[u8], bytes: &[u8]) -> Result<StreamAt, StoreError> {
+    let stored: StreamAt = from_json(Tree::Checkpoints, key, bytes)?;
+    if stored.checkpoint.commits.max(stored.checkpoint.events) > HIGHEST {
+        return Err(Tree::Checkpoints.damaged(key, "the counts make no sense"));
+    }
+    Ok(stored)
 }
 
 /// Encodes a shared record: rank, time, length of the key, key, record.
@@ -107,8 +127,10 @@ pub(super) fn quarantined(
     id: &QuarantineId,
 ) -> Result<Option<Quarantined>, StoreError> {
     let Some(key) = quarantined_at(rows, tenant, id)? else { return Ok(None) };
-    let entry = read_json(rows, Tree::Quarantine, &key)?;
-    entry.map(Some).ok_or_else(|| Tree::Quarantine.damaged(&key, "the index names it and it is not there"))
+    let stored = parts::read(rows, Tree::Quarantine, &key)?;
+    let stored =
+        stored.ok_or_else(|| Tree::Quarantine.damaged(&key, "the index names it and it is not there"))?;
+    from_json(Tree::Quarantine, &key, &stored).map(Some)
 }
 
 /// Encodes the ids of a page, one value a row.
@@ -131,8 +153,8 @@ pub(super) fn from_seen<'a>(
 
 /// Decodes a number of the tree `meta`.
 pub(super) fn from_number(key: &[u8], bytes: &[u8]) -> Result<u64, StoreError> {
-    let number = bytes.try_into().map(u64::from_be_bytes);
-    number.map_err(|_| Tree::Meta.damaged(key, "not a number"))
+    let number = bytes.try_into().map(u64::from_be_bytes).ok().filter(|number| *number <= HIGHEST);
+    number.ok_or_else(|| Tree::Meta.damaged(key, "not a number"))
 }
 
 /// The key of the format's version in the tree `meta`.
