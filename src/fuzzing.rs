@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 pub use opgraph_state::fuzzing::stored;
-use opgraph_state::{Checkpoint, Cursor};
+use opgraph_state::{Checkpoint, Cursor, CursorsFile};
 use secrecy::SecretString;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -30,11 +30,17 @@ pub const TARGETS: &[Target] = &[
     ("token", token),
 ];
 
-/// Cursors and checkpoints as JSON: what can be read means the same once it is
-/// written and read again.
+/// Cursors, checkpoints and cursors files, with and without their seal: what can
+/// be read means the same once it is written and read again.
 pub fn cursors(data: &[u8]) {
     comes_back::<Cursor>(data);
     comes_back::<Checkpoint>(data);
+    comes_back::<CursorsFile>(data);
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match CursorsFile::from_json(text) {
+        Ok(file) => assert_eq!(CursorsFile::from_json(&file.to_json()).expect("our own"), file),
+        Err(why) => assert!(!why.to_string().is_empty()),
+    }
 }
 
 fn comes_back<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(data: &[u8]) {
