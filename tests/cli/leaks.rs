@@ -271,9 +271,15 @@ async fn no_token_appears_in_any_output() {
     fs::create_dir(copy.path("state")).unwrap();
     fs::write(copy.path("state/conf"), "this is no state directory").unwrap();
     fs::write(copy.path("state/db"), vec![0xa5; 4096]).unwrap();
-    let output = ended(loud(copy.run_once())).await;
-    assert_eq!(output.code, Some(4), "{}", output.stderr);
-    outputs.push(("a damaged state".to_owned(), output));
+    let mut look = loud(copy.program());
+    look.args(["state", "verify", "--state-dir"]).arg(copy.path("state"));
+    for (what, command, code) in
+        [("a damaged state", look, 4), ("a run that heals it", loud(copy.run_once()), 0)]
+    {
+        let output = ended(command).await;
+        assert_eq!(output.code, Some(code), "{what}: {}", output.stderr);
+        outputs.push((what.to_owned(), output));
+    }
 
     for (of, Ended { stdout, stderr, .. }) in &outputs {
         canaries.are_not_in(stdout, of);

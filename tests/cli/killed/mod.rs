@@ -51,9 +51,12 @@ fn cases(sink: Sink) -> Vec<Case> {
         let dies_at: &[u32] = match times {
             Times::Run => &[1],
             Times::Page | Times::Upload => &[1, 3],
+            Times::Poison => &[1, 2],
             Times::Write => &[1, 3, 4],
         };
-        let slow = |more_than_one: bool| sink == Sink::Graph && *times == Times::Upload && more_than_one;
+        let slow = |more_than_one: bool| {
+            sink == Sink::Graph && matches!(times, Times::Upload | Times::Poison) && more_than_one
+        };
         let dies = |time: u32| format!("{name}={}*off->1*return", time - 1);
         for time in dies_at {
             let mut deaths: Vec<String> = after.iter().map(|death| (*death).to_owned()).collect();

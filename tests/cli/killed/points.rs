@@ -25,6 +25,8 @@ pub(super) enum Times {
     Page,
     /// Once an upload. The local graph's are closed by age: the third time takes a slow source.
     Upload,
+    /// Once an upload that holds poison: not every one does, and the third may hold none.
+    Poison,
     /// Once a write of the state: claim, renew, commits, notes, release. The
     /// fourth is the first commit, where there is no other sink than the graph.
     Write,
@@ -89,7 +91,7 @@ pub(super) const POINTS: &[Point] = &[
     point("ack.before", Times::Upload, ALL),
     point("ack.after", Times::Upload, ALL),
     // Commits.
-    point("quarantine.before", Times::Upload, ALL),
+    point("quarantine.before", Times::Poison, ALL),
     point("commit.before", Times::Upload, ALL),
     point("transaction.before", Times::Write, ALL),
     point("transaction.after", Times::Write, ALL),

@@ -72,7 +72,7 @@ async fn play_all(which: Which) {
     let wrong: Vec<&String> = ended.iter().filter_map(|ended| ended.as_ref().err()).collect();
     assert!(wrong.is_empty(), "{} of {SEEDS}: {wrong:#?}", wrong.len());
     let runs: u64 = ended.iter().flatten().sum();
-    assert!(runs > SEEDS + SEEDS / 4, "the histories are troubled enough: {runs} runs");
+    assert!(runs > SEEDS + SEEDS / 8, "the histories are troubled enough: {runs} runs");
     listening.heard_no_key();
 }
 

@@ -123,6 +123,8 @@ const EVERYWHERE: &[Place] = &[
 /// Where what was done cannot be told from the answer's absence alone: all but the start.
 const SETTLED: &[Place] =
     &[Entities, Relationships, Gate, Finalize, Poll, Abort, Left, EmptyFinalize, EmptyPoll];
+/// Where no record can be meant.
+const UNNAMED: &[Place] = &[Start, Gate, Finalize, Poll, Abort, Left, EmptyStart, EmptyFinalize, EmptyPoll];
 const FEW: &[Place] = &[Start, Entities, Finalize, Abort];
 
 const TWICE: &[u64] = &[1, 2];
@@ -135,6 +137,8 @@ const REPEATED: Then = Then::Exact { requests: 1, jobs: 0 };
 const ASKED_FIRST: Then = Then::Exact { requests: 4, jobs: 0 };
 /// The job whose id nobody learned.
 const ORPHAN: Then = Then::Exact { requests: 1, jobs: 1 };
+/// A body that is refused for a record in it is sent again in halves.
+const HALVED: Then = Then::Exact { requests: 2, jobs: 0 };
 const REFUSED: Then = Then::Halts { code: 1, hint: "the API refused the request" };
 const NO_KEY: Then = Then::Halts { code: 3, hint: "persister:Synchronize" };
 const REDIRECTED: Then = Then::Halts { code: 1, hint: "redirects are never followed" };
@@ -234,12 +238,13 @@ pub(super) fn table() -> Vec<Line> {
         line("an error with 200",            says(200, ERROR),                         SETTLED,    TWICE, ASKED_FIRST),
         line("the key sent back with 200",   says(200, ECHO),                          FEW,        ONCE,  ASKED_FIRST),
         // Refusals.
-        line("400 with the key sent back",   says(400, ECHO),                          EVERYWHERE, ONCE,  REFUSED),
+        line("400 with the key sent back",   says(400, ECHO),                          UNNAMED,    ONCE,  REFUSED),
+        line("400 with the key sent back",   says(400, ECHO),                          UPLOADS,    ONCE,  HALVED),
         line("401",                          says(401, ERROR),                         EVERYWHERE, TWICE, NO_KEY),
         line("403",                          says(403, ERROR),                         EVERYWHERE, ONCE,  NO_KEY),
         line("404 to a start",               says(404, ""),                            BEGUN,      ONCE,  Then::Halts { code: 1, hint: "base URL" }),
         line("an instance that is not there", says(400, NO_INSTANCE),                  BEGUN,      ONCE,  UNKNOWN_INSTANCE),
-        line("a record refused by name",     says(400, BAD_RECORD),                    UPLOADS,    TWICE, REFUSED),
+        line("a record refused by name",     says(400, BAD_RECORD),                    UPLOADS,    TWICE, HALVED),
         line("a job in progress",            says(409, CONFLICT),                      BEGUN,      TWICE, REPEATED),
         // {elsewhere} is a listener that must never hear from us.
         line("307",                          asks(307, "location", "{elsewhere}"),     EVERYWHERE, TWICE, REDIRECTED),
