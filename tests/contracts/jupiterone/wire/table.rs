@@ -138,7 +138,7 @@ const ASKED_FIRST: Then = Then::Exact { requests: 4, jobs: 0 };
 /// The job whose id nobody learned.
 const ORPHAN: Then = Then::Exact { requests: 1, jobs: 1 };
 /// A body that is refused for a record in it is sent again in halves.
-const HALVED: Then = Then::Exact { requests: 2, jobs: 0 };
+pub(super) const HALVED: Then = Then::Exact { requests: 2, jobs: 0 };
 const REFUSED: Then = Then::Halts { code: 1, hint: "the API refused the request" };
 const NO_KEY: Then = Then::Halts { code: 3, hint: "persister:Synchronize" };
 const REDIRECTED: Then = Then::Halts { code: 1, hint: "redirects are never followed" };

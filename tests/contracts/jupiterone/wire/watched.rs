@@ -84,15 +84,14 @@ impl Watched {
     }
 
     /// Waits until no job is under way: an upload that finishes behind this one has its chance.
-    async fn quiet(&self) {
-        let mut last = Vec::new();
-        loop {
+    pub(super) async fn quiet(&self) {
+        let mut last = (Vec::new(), BTreeMap::new());
+        let mut same = 0;
+        while same < 3 {
             tokio::time::sleep(Duration::from_millis(25)).await;
-            let now = self.simulator.jobs();
-            let busy = now.iter().any(|job| job.state.starts_with("FINALIZ"));
-            if !busy && now == last {
-                return;
-            }
+            let now = (self.simulator.jobs(), self.simulator.report().requests);
+            let busy = now.0.iter().any(|job| job.state.starts_with("FINALIZ"));
+            same = if !busy && now == last { same + 1 } else { 0 };
             last = now;
         }
     }
