@@ -114,10 +114,11 @@ async fn what_earlier_programs_wrote_is_found_again_in_every_tree() {
     }
 }
 
-/// What a closed directory holds, and how many commits there were.
-fn verify_closed(store: crate::SledStore, dir: &Path) -> (Option<String>, u64, Vec<(u64, u64)>) {
+/// How many rows a closed directory holds, and how many commits there were. Not
+/// their bytes: JSON gains members from version to version.
+fn verify_closed(store: crate::SledStore, dir: &Path) -> (Option<String>, u64, Vec<u64>) {
     drop(store);
     let found = verify(dir, &OpenOptions::default()).unwrap();
-    let trees = found.trees.iter().map(|tree| (tree.rows, tree.bytes)).collect();
+    let trees = found.trees.iter().map(|tree| tree.rows).collect();
     (found.damage(), found.commits, trees)
 }
