@@ -124,11 +124,15 @@ impl Fault {
 
     /// Whether the client gets no answer of ours, or none that it can read to its end.
     pub(crate) fn hides_the_answer(&self) -> bool {
-        match self {
-            Fault::LostAnswer | Fault::Truncated | Fault::ResetWithin | Fault::Malformed => true,
-            Fault::Close { .. } | Fault::Instead { .. } => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            Fault::LostAnswer
+                | Fault::Truncated
+                | Fault::ResetWithin
+                | Fault::Malformed
+                | Fault::Close { .. }
+                | Fault::Instead { .. }
+        )
     }
 
     /// Whether the client learns nothing of a job that this request starts.
