@@ -27,7 +27,7 @@ pub use self::change::{Change, ChangeError};
 pub(crate) use self::{
     account::Account,
     detail::secret_canaries,
-    ledger::{Listed, Shown},
+    ledger::{Listed, ListedVault, Shown},
     lists::ItemList,
     state::{ItemState, Presence, VaultState},
 };

@@ -1,7 +1,7 @@
 //! What Connect's lists must have become: the oracle's own reading of the data model's table of vaults and secrets.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::compare::Facts;
 use crate::{
-    connect::{Contents, ItemState, Listed},
+    connect::{Contents, ItemState, Listed, ListedVault},
     keys::KeyId,
     kinds::{SECRET, VAULT, VAULT_HAS_SECRET},
     truth::cut,
@@ -21,6 +21,8 @@ use crate::{
 pub(crate) struct Vaults {
     contents: Arc<Contents>,
     listed: Listed,
+    /// The vaults' names, by number; null of one without.
+    names: BTreeMap<u32, Value>,
     /// The newest version of every item in use, with its vault. An item that was moved between two lists is listed by
     /// both vaults.
     items: HashMap<u64, (u32, ItemState), foldhash::fast::FixedState>,
@@ -41,7 +43,9 @@ impl Vaults {
                 }
             }
         }
-        Vaults { contents, listed, items, has }
+        let name = |known: &ListedVault| contents.vault_json(&known.vault)["name"].take();
+        let names = listed.vaults.iter().map(|(at, known)| (*at, name(known))).collect();
+        Vaults { contents, listed, names, items, has }
     }
 
     /// Returns the vaults that were listed.
@@ -71,22 +75,19 @@ impl Vaults {
             return Some(facts(&told, "name", [vault(&told)].into()));
         }
         let (at, item) = self.items.get(&id.number())?;
-        let name_of = |at: &u32| match self.listed.vaults.get(at) {
-            Some(known) => self.contents.vault_json(&known.vault)["name"].take(),
-            None => Value::Null,
-        };
+        let name_of = |at: &u32| self.names.get(at).unwrap_or(&Value::Null);
         let told = self.contents.item_json(*at, item);
         let name = name_of(at);
         let detail = self.listed.details.get(&id.number()).filter(|(_, full)| full.raised >= item.raised);
         let Some((full_at, full)) = detail else {
-            return Some(facts(&told, "title", secret(&told, &name, None)));
+            return Some(facts(&told, "title", secret(&told, name, None)));
         };
         let full_told = self.contents.detail_json(*full_at, full);
-        let mut right = secret(&told, &name, Some(&full_told));
+        let mut right = secret(&told, name, Some(&full_told));
         let mut all = facts(&told, "title", vec![]);
         if full.raised > item.raised {
             // It changed between its list and its detail: a client may go by either.
-            right.extend(secret(&full_told, &name_of(full_at), Some(&full_told)));
+            right.extend(secret(&full_told, name_of(full_at), Some(&full_told)));
             let newer = facts(&full_told, "title", vec![]);
             all.names.extend(newer.names);
             all.displays.extend(newer.displays);

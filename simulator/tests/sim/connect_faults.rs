@@ -92,6 +92,7 @@ async fn an_empty_list_is_whole_and_wrong_and_the_oracle_does_not_believe_it() {
         rig.sim.script(Script::next(endpoint, Fault::EmptyList).times(2));
         assert_eq!(list(&rig, path).await.len(), 0);
         assert_eq!(list(&rig, path).await.len(), 0);
+        assert_eq!(rig.sim.expectations().total(), before, "{path}");
         assert!(!list(&rig, path).await.is_empty());
     }
     assert_eq!(rig.sim.expectations().total(), before);
