@@ -39,8 +39,8 @@ pub(crate) enum Sent {
         /// Runs out before the next byte.
         next: Pin<Box<Sleep>>,
     },
-    /// Lines made one after another.
-    Lines(Box<dyn Iterator<Item = String> + Send>),
+    /// Parts made one after another.
+    Made(Box<dyn Iterator<Item = Vec<u8>> + Send>),
 }
 
 impl fmt::Debug for Sent {
@@ -77,13 +77,12 @@ impl Body for Sent {
                 *next = Box::pin(sleep(*pause));
                 Some(Ok(Frame::data(bytes.split_to(1))))
             }
-            Sent::Lines(lines) => {
+            Sent::Made(parts) => {
                 let mut piece = BytesMut::with_capacity(PIECE);
                 while piece.len() < PIECE
-                    && let Some(line) = lines.next()
+                    && let Some(part) = parts.next()
                 {
-                    piece.put_slice(line.as_bytes());
-                    piece.put_u8(b'\n');
+                    piece.put_slice(&part);
                 }
                 (!piece.is_empty()).then(|| Ok(Frame::data(piece.freeze())))
             }
@@ -99,7 +98,7 @@ impl Body for Sent {
         match self {
             Sent::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Sent::Trickle { bytes, .. } => SizeHint::with_exact(bytes.len() as u64),
-            Sent::Cut { .. } | Sent::Lines(_) => SizeHint::new(),
+            Sent::Cut { .. } | Sent::Made(_) => SizeHint::new(),
         }
     }
 }
@@ -170,7 +169,12 @@ impl Answer {
     /// Returns lines as an answer that is made while it is sent.
     pub(crate) fn lines(lines: impl Iterator<Item = String> + Send + 'static) -> Response<Sent> {
         let answer = Answer { content_type: "application/x-ndjson", ..Answer::json(200, Bytes::new()) };
-        answer.with(Sent::Lines(Box::new(lines)))
+        answer.with(Sent::Made(Box::new(lines.map(|line| (line + "\n").into_bytes()))))
+    }
+
+    /// Returns parts of one JSON text as an answer that is made while it is sent.
+    pub(crate) fn parts(parts: impl Iterator<Item = Vec<u8>> + Send + 'static) -> Response<Sent> {
+        Answer::json(200, Bytes::new()).with(Sent::Made(Box::new(parts)))
     }
 
     fn with(self, body: Sent) -> Response<Sent> {
@@ -185,6 +189,10 @@ impl Answer {
         response
     }
 }
+
+/// Marks an answer whose connection ends in RST where its body breaks off.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EndsInReset;
 
 /// Instead of an answer: the connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

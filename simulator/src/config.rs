@@ -32,6 +32,11 @@ pub struct Config {
     /// How many active items each vault holds, below a million; the last one of several vaults is empty.
     /// Item usages name them, and now and then one that was deleted since.
     pub items_per_vault: u32,
+    /// Changes of vaults and items per hour from the start on: edits, new ones, removals, moves, renames.
+    pub connect_changes_per_hour: f64,
+    /// Whether Connect lists archived and deleted items too, each with its `state`. Its OpenAPI file has the member,
+    /// but says that no such item is returned.
+    pub connect_lists_trashed: bool,
     /// The share of events that cannot be mapped (no uuid, a wrong type), 0.0 to 1.0.
     pub poison: f64,
     /// The two rate limits of the Events API.
@@ -66,6 +71,8 @@ impl Default for Config {
             users: 400,
             vaults: 60,
             items_per_vault: 32,
+            connect_changes_per_hour: 0.0,
+            connect_lists_trashed: false,
             poison: 0.0,
             limits: Limits::default(),
             page_cap: 1000,

@@ -25,8 +25,20 @@ pub enum Fault {
     LostAnswer,
     /// Does what was asked, then sends half of the answer's body and drops the connection.
     Truncated,
+    /// As [`Fault::Truncated`], but the connection ends in RST.
+    ResetWithin,
     /// Does what was asked, then answers 200 with a body that is not JSON.
     Malformed,
+    /// Connect answers 500 `database is locked`.
+    Locked,
+    /// A list of Connect is `[]`, whatever there is.
+    EmptyList,
+    /// Connect answers as usual, with another `1Password-Connect-Version` header or none.
+    ConnectVersion {
+        /// The version. `None`: no header, as before 1.3.0.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<String>,
+    },
     /// Answers 400 if the request carries a cursor; otherwise waits for the next one that does.
     RefusedCursor,
     /// From this request on the events token gets 401, until [`Fault::RestoreToken`].
@@ -91,7 +103,11 @@ impl Fault {
             Fault::Reset => "reset",
             Fault::LostAnswer => "lost_answer",
             Fault::Truncated => "truncated",
+            Fault::ResetWithin => "reset_within",
             Fault::Malformed => "malformed",
+            Fault::Locked => "locked",
+            Fault::EmptyList => "empty_list",
+            Fault::ConnectVersion { .. } => "connect_version",
             Fault::RefusedCursor => "refused_cursor",
             Fault::RevokeToken => "revoke_token",
             Fault::RestoreToken => "restore_token",
@@ -106,10 +122,23 @@ impl Fault {
         }
     }
 
+    /// Whether the client gets no answer of ours, or none that it can read to its end.
+    pub(crate) fn hides_the_answer(&self) -> bool {
+        matches!(
+            self,
+            Fault::LostAnswer
+                | Fault::Truncated
+                | Fault::ResetWithin
+                | Fault::Malformed
+                | Fault::Close { .. }
+                | Fault::Instead { .. }
+        )
+    }
+
     /// Whether the client learns nothing of a job that this request starts.
     pub(crate) fn hides_the_start(&self) -> bool {
         match self {
-            Fault::LostAnswer | Fault::Truncated | Fault::Malformed => true,
+            Fault::LostAnswer | Fault::Truncated | Fault::ResetWithin | Fault::Malformed => true,
             Fault::Late { .. } | Fault::Trickle { .. } => true,
             Fault::Instead { done, .. } | Fault::Close { done } => *done,
             _ => false,

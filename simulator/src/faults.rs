@@ -66,6 +66,10 @@ pub struct Faults {
     pub jupiterone: Rates,
     /// Faults of Connect.
     pub connect: Rates,
+    /// Whether Connect's very first request gets 401 `invalid bearer token`, as before 1.7.2.
+    pub connect_first_unauthorized: bool,
+    /// Requests to Connect that get 500 `failed to initiate, …` before it has synced for the first time.
+    pub connect_unsynced: u32,
     /// Most milliseconds of a slow answer.
     pub slow_ms: u64,
     /// Cursors refused by chance, at most this many for each stream in a run.
@@ -92,6 +96,16 @@ pub struct Rates {
     pub malformed: u16,
     /// Cursors refused with 400 (pages only).
     pub refused_cursor: u16,
+    /// False 403s (Connect only, as all that follow).
+    pub forbidden: u16,
+    /// 500 `database is locked`.
+    pub locked: u16,
+    /// Answers cut in half by RST.
+    pub reset_within: u16,
+    /// Empty lists, whatever there is.
+    pub empty_list: u16,
+    /// Answers with an old version in their header, or with none.
+    pub other_version: u16,
 }
 
 impl Default for Faults {
@@ -119,6 +133,8 @@ impl Faults {
             events: Rates::default(),
             jupiterone: Rates::default(),
             connect: Rates::default(),
+            connect_first_unauthorized: false,
+            connect_unsynced: 0,
             slow_ms: 0,
             refused_cursors: 0,
         }
@@ -134,13 +150,21 @@ impl Faults {
             lost_answer: 10,
             truncated: 10,
             malformed: 5,
-            refused_cursor: 0,
+            ..Rates::default()
         };
         Faults {
             events: Rates { refused_cursor: 4, ..rates },
             jupiterone: rates,
             // Nobody has published a rate limit of Connect.
-            connect: Rates { too_many: 0, ..rates },
+            connect: Rates {
+                too_many: 0,
+                forbidden: 10,
+                locked: 5,
+                reset_within: 5,
+                empty_list: 5,
+                other_version: 5,
+                ..rates
+            },
             slow_ms: 50,
             refused_cursors: 2,
             ..Faults::none()
@@ -215,13 +239,16 @@ impl Plan {
                 }
                 Some(fault)
             }
-            None => self.by_chance(endpoint, n, has_cursor).filter(|fault| {
-                *fault != Fault::RefusedCursor || {
-                    let refused = inner.refused_cursors.entry(endpoint).or_default();
-                    *refused += 1;
-                    *refused <= self.faults.refused_cursors
-                }
-            }),
+            None => self
+                .at_start(&inner, endpoint)
+                .or_else(|| self.by_chance(endpoint, n, has_cursor))
+                .filter(|fault| {
+                    *fault != Fault::RefusedCursor || {
+                        let refused = inner.refused_cursors.entry(endpoint).or_default();
+                        *refused += 1;
+                        *refused <= self.faults.refused_cursors
+                    }
+                }),
         };
         if let Some(fault) = &fault {
             *inner.injected.entry(fault.name()).or_default() += 1;
@@ -243,6 +270,21 @@ impl Plan {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let injected = inner.injected.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
         (inner.requests.clone(), injected)
+    }
+
+    /// Returns what goes wrong with the first requests to a Connect server that has just started.
+    fn at_start(&self, inner: &Inner, endpoint: Endpoint) -> Option<Fault> {
+        if !endpoint.is_connect() {
+            return None;
+        }
+        let so_far: u64 = inner.requests.iter().filter(|(of, _)| of.is_connect()).map(|(_, n)| n).sum();
+        let refused = u64::from(self.faults.connect_first_unauthorized);
+        let code = match so_far {
+            n if n <= refused => 401,
+            n if n <= refused + u64::from(self.faults.connect_unsynced) => 500,
+            _ => return None,
+        };
+        Some(Fault::Status { code, retry_after: None })
     }
 
     /// Rolls a seeded die for the n-th request of an endpoint.
@@ -285,6 +327,22 @@ impl Plan {
         }
         if falls_in(rates.refused_cursor) && has_cursor {
             return Some(Fault::RefusedCursor);
+        }
+        if falls_in(rates.forbidden) {
+            return Some(Fault::Status { code: 403, retry_after: None });
+        }
+        if falls_in(rates.locked) {
+            return Some(Fault::Locked);
+        }
+        if falls_in(rates.reset_within) {
+            return Some(Fault::ResetWithin);
+        }
+        if falls_in(rates.empty_list) {
+            return Some(Fault::EmptyList);
+        }
+        if falls_in(rates.other_version) {
+            let version = (second & 1 == 0).then(|| "1.5.0".to_owned());
+            return Some(Fault::ConnectVersion { version });
         }
         None
     }

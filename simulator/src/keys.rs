@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     generate::World,
-    kinds::{self, ACTOR, ACTOR_PERFORMED_VAULT, KINDS, Kind, VAULT},
+    kinds::{self, ACTOR, ACTOR_PERFORMED_VAULT, KINDS, Kind, SECRET, VAULT, VAULT_HAS_SECRET},
 };
 
 /// The kind of foreign keys.
@@ -34,6 +34,11 @@ impl KeyId {
         KeyId::new(ACTOR_PERFORMED_VAULT, u64::from(user) << 20 | u64::from(vault))
     }
 
+    /// Returns the key of the relationship between a vault and an item in it.
+    pub(crate) fn vault_secret(vault: u32, item: u64) -> KeyId {
+        KeyId::new(VAULT_HAS_SECRET, item << 20 | u64::from(vault))
+    }
+
     /// Returns the kind, or `None` of a foreign key.
     pub(crate) fn kind(self) -> Option<Kind> {
         Some((self.0 >> 56) as Kind).filter(|kind| (*kind as usize) < kinds::COUNT)
@@ -44,9 +49,10 @@ impl KeyId {
         self.0 & ((1 << 56) - 1)
     }
 
-    /// Returns user and vault of a key made by [`actor_vault`](Self::actor_vault).
-    pub(crate) fn user_and_vault(self) -> (u32, u32) {
-        ((self.number() >> 20) as u32, (self.number() & 0xf_ffff) as u32)
+    /// Returns user or item, and vault, of a key made by [`actor_vault`](Self::actor_vault) or
+    /// [`vault_secret`](Self::vault_secret).
+    pub(crate) fn other_and_vault(self) -> (u64, u32) {
+        (self.number() >> 20, (self.number() & 0xf_ffff) as u32)
     }
 }
 
@@ -153,6 +159,8 @@ impl Keys {
             Some(stream) => self.world.index_of(stream, id)?,
             None if kinds::is_user(kind) => u64::from(self.world.cast.user(id)?),
             None if kind == VAULT => u64::from(self.world.cast.vault(id)?),
+            // More items than this never are: such an id is by chance one of this account.
+            None if kind == SECRET => self.world.cast.items.number_of(id).filter(|n| *n < 1 << 36)?,
             None => return None,
         };
         Some(KeyId::new(kind, number))
@@ -170,6 +178,9 @@ impl Keys {
         }
         if kind == ACTOR_PERFORMED_VAULT {
             return Some(KeyId::actor_vault(from.1.number() as u32, to.1.number() as u32));
+        }
+        if kind == VAULT_HAS_SECRET {
+            return Some(KeyId::vault_secret(from.1.number() as u32, to.1.number()));
         }
         // Between an event and a user: known only when that user was seen in the event in that role.
         let (event, user) = if kinds::is_user(ends.0) { (to.1, from.1) } else { (from.1, to.1) };
@@ -190,9 +201,12 @@ impl Keys {
 
     fn known_ends(&self, id: KeyId) -> Option<(KeyId, KeyId)> {
         let (from, _, to) = KINDS[id.kind()? as usize].ends?;
-        if id.kind() == Some(ACTOR_PERFORMED_VAULT) {
-            let (user, vault) = id.user_and_vault();
-            return Some((KeyId::new(ACTOR, u64::from(user)), KeyId::new(VAULT, u64::from(vault))));
+        let (other, vault) = id.other_and_vault();
+        let vault = KeyId::new(VAULT, u64::from(vault));
+        match id.kind() {
+            Some(ACTOR_PERFORMED_VAULT) => return Some((KeyId::new(ACTOR, other), vault)),
+            Some(VAULT_HAS_SECRET) => return Some((vault, KeyId::new(SECRET, other))),
+            _ => {}
         }
         let (event, role) = if kinds::is_user(from) { (to, from) } else { (from, to) };
         let truth = self.world.event(kinds::stream_of(event)?, id.number()).truth?;
@@ -206,7 +220,8 @@ impl Keys {
         let Some(kind) = id.kind() else { return String::new() };
         match kinds::stream_of(kind) {
             Some(stream) => self.world.uuid(stream, id.number()),
-            None if kind == VAULT => self.world.cast.vaults[id.number() as usize].clone(),
+            None if kind == VAULT => self.world.cast.vault_id(id.number() as u32).into_owned(),
+            None if kind == SECRET => self.world.cast.items.id(id.number()),
             None => self.world.cast.people[id.number() as usize].uuid.clone(),
         }
     }
@@ -254,6 +269,14 @@ mod tests {
         assert!(relationships > 1000);
         let vault = KeyId::actor_vault(3, 7);
         assert_eq!(keys.any(&keys.text(vault)), vault);
+        for (vault, item) in [(0, 0), (7, 12), (5000, 1 << 35)] {
+            let (has, secret) = (KeyId::vault_secret(vault, item), KeyId::new(SECRET, item));
+            assert_eq!(keys.any(&keys.text(has)), has);
+            assert_eq!(keys.ends(has), (KeyId::new(VAULT, u64::from(vault)), secret));
+            let upper =
+                keys.text(secret).replace(&keys.id_text(secret), &keys.id_text(secret).to_uppercase());
+            assert_eq!(keys.any(&upper).kind(), None, "the case of an id is part of it");
+        }
         for foreign in ["one_password_audit_event:X", "anything", "a|b|c", "one_password_secret:abc"] {
             let id = keys.any(foreign);
             assert_eq!((id.kind(), keys.text(id)), (None, foreign.to_owned()));

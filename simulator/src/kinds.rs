@@ -23,7 +23,7 @@ pub(crate) const ACTOR_PERFORMED_EVENT: Kind = 12;
 pub(crate) const ACTOR_PERFORMED_VAULT: Kind = 13;
 pub(crate) const USER_PERFORMED_USAGE: Kind = 14;
 pub(crate) const TARGET_PERFORMED_USAGE: Kind = 15;
-// 16 is `one_password_vault_has_secret`, which no event names.
+pub(crate) const VAULT_HAS_SECRET: Kind = 16;
 pub(crate) const TARGET_PERFORMED_SIGNIN: Kind = 17;
 
 /// How many kinds there are.

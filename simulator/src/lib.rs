@@ -18,7 +18,7 @@
 //! ```
 //!
 //! From another process: `GET /report`, `GET /expected` (one [`ExpectedRecord`] a line), `POST /script` (a
-//! [`Script`] or an array of them), `POST /settle`. A graph that is not JupiterOne's is judged by
+//! [`Script`] or an array of them), `POST /change` (a [`Change`] of vaults and items), `POST /settle`. A graph that is not JupiterOne's is judged by
 //! [`Simulator::compare`].
 //!
 //! Nothing is remembered of the events but which were served: event number `i` of a stream, its uuid, its time and
@@ -30,6 +30,9 @@ pub use config::{Config, Finalize, Limits, Stream};
 
 mod simulator;
 pub use simulator::{Error, Simulator, serve};
+
+mod vaults;
+pub use vaults::Vaults;
 
 mod server;
 
@@ -59,6 +62,7 @@ mod cursor;
 mod events_api;
 
 mod connect;
+pub use connect::{Change, ChangeError};
 
 mod generate;
 
@@ -71,10 +75,12 @@ mod kinds;
 mod keys;
 
 mod oracle;
-pub use oracle::{Expected, ExpectedRecord, Held};
+pub use oracle::{Expected, ExpectedRecord, Held, HeldInFull};
 
 mod report;
-pub use report::{Comparison, EXAMPLES, Finding, JobSeen, Jobs, LimitReport, Received, Report, Served};
+pub use report::{
+    Comparison, ConnectReport, EXAMPLES, Finding, JobSeen, Jobs, LimitReport, Received, Report, Served,
+};
 
 mod bits;
 

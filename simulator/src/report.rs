@@ -24,6 +24,9 @@ pub struct Report {
     pub received: Received,
     /// What became of the sync jobs.
     pub jobs: Jobs,
+    /// What Connect was asked.
+    #[serde(default)]
+    pub connect: ConnectReport,
     /// The held graph against what the served events must have become.
     pub graph: Comparison,
 }
@@ -76,6 +79,25 @@ pub struct LimitReport {
     pub largest_minute: u64,
     /// The most requests in any hour.
     pub largest_hour: u64,
+}
+
+/// What Connect was asked, whatever it answered, and how often its account changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectReport {
+    /// Changes of vaults and items so far.
+    pub changes: u64,
+    /// Lists of vaults.
+    pub vault_lists: u64,
+    /// Single vaults.
+    pub vaults: u64,
+    /// Lists of items.
+    pub item_lists: u64,
+    /// Items in full.
+    pub details: u64,
+    /// Lists of items, by the vault's id as it was asked for.
+    pub item_lists_by_vault: BTreeMap<String, u64>,
+    /// Items in full, by the vault's id as it was asked for.
+    pub details_by_vault: BTreeMap<String, u64>,
 }
 
 /// What JupiterOne was sent.
@@ -160,7 +182,7 @@ pub struct Comparison {
     pub duplicated: Finding,
     /// Relationships with an end that is not held, or that JupiterOne could not create for want of one.
     pub dangling: Finding,
-    /// Held with another type, class, end, name or time than they must have, each as `key: what`.
+    /// Held with another type, class, end, name, time or property than they must have, each as `key: what`.
     pub wrong: Finding,
 }
 

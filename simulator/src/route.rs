@@ -21,6 +21,8 @@ pub(crate) enum Route {
     Expected,
     /// `POST /script`
     Script,
+    /// `POST /change`
+    Change,
     /// `POST /settle`
     Settle,
     /// The path exists with another method.
@@ -76,6 +78,7 @@ pub(crate) fn route(method: &Method, path: &str) -> Route {
         "/report" => (Method::GET, Route::Report),
         "/expected" => (Method::GET, Route::Expected),
         "/script" => (Method::POST, Route::Script),
+        "/change" => (Method::POST, Route::Change),
         "/settle" => (Method::POST, Route::Settle),
         _ => match of_an_api(path) {
             Some(Route::Job(Endpoint::Status, id)) => (Method::GET, Route::Job(Endpoint::Status, id)),

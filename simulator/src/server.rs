@@ -20,7 +20,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::debug;
 
-use crate::{answer::Dropped, host::Host};
+use crate::{
+    answer::{Dropped, EndsInReset},
+    host::Host,
+};
 
 /// Accepts connections until `stop`, then waits until all have ended.
 pub(crate) async fn listen(listener: TcpListener, host: Arc<Host>, stop: CancellationToken) {
@@ -56,7 +59,11 @@ async fn connection(stream: TcpStream, peer: SocketAddr, host: Arc<Host>, stop: 
         let (host, reset) = (Arc::clone(&host), Arc::clone(&reset));
         async move {
             let answer = host.answer(request).await;
-            if matches!(answer, Err(Dropped::Reset)) {
+            let resets = match &answer {
+                Err(dropped) => *dropped == Dropped::Reset,
+                Ok(response) => response.extensions().get::<EndsInReset>().is_some(),
+            };
+            if resets {
                 reset.store(true, Ordering::Relaxed);
             }
             answer

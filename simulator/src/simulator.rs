@@ -6,13 +6,13 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Comparison, Config, Expected, Held, JobSeen, Report, Script, connect,
+    Comparison, Config, Expected, HeldInFull, JobSeen, Report, Script, Vaults, connect,
     generate::{World, upper_uuid},
     host::{Host, Names},
     jupiterone,
     mix::mix,
     oracle, server,
-    token::{Claims, ConnectClaims, VaultScope},
+    token::{Claims, ConnectClaims, EVERY_VAULT, VaultScope},
 };
 
 /// Why a simulator could not start.
@@ -129,9 +129,15 @@ impl Simulator {
         format!("http://{}", self.address)
     }
 
-    /// Returns a bearer token of Connect for every vault. It is none of the Events API, and revoking those leaves it.
+    /// Returns what changes the vaults and items that Connect tells.
+    pub fn connect(&self) -> Vaults<'_> {
+        Vaults::new(&self.host)
+    }
+
+    /// Returns a bearer token of Connect for every vault, those that are made later too. It is none of the Events API, and revoking those leaves it.
     pub fn connect_token(&self) -> String {
-        self.sign_connect(self.host.world.cast.vaults.iter().map(String::as_str))
+        let vaults = self.host.world.cast.vaults.iter().map(String::as_str);
+        self.sign_connect(vaults.chain([EVERY_VAULT]))
     }
 
     /// Returns a bearer token of Connect for exactly these vaults, by their ids.
@@ -170,13 +176,15 @@ impl Simulator {
         self.host.report(None)
     }
 
-    /// Returns [`report`](Self::report) with another graph compared in place of JupiterOne's.
-    pub fn report_of(&self, held: impl IntoIterator<Item = Held>) -> Report {
+    /// Returns [`report`](Self::report) with another graph compared in place of JupiterOne's: of
+    /// [`Held`](crate::Held) records, or of [`HeldInFull`] ones.
+    pub fn report_of(&self, held: impl IntoIterator<Item = impl Into<HeldInFull>>) -> Report {
         self.host.report(Some(self.compare(held)))
     }
 
-    /// Compares any graph with what the served events must have become.
-    pub fn compare(&self, held: impl IntoIterator<Item = Held>) -> Comparison {
+    /// Compares any graph with what the served events, vaults and items must have become: of
+    /// [`Held`](crate::Held) records, or of [`HeldInFull`] ones.
+    pub fn compare(&self, held: impl IntoIterator<Item = impl Into<HeldInFull>>) -> Comparison {
         oracle::compare(&self.host.keys, &self.host.expectation(), held)
     }
 
@@ -232,6 +240,10 @@ fn check(config: &Config) -> Result<(), Error> {
         (config.users < 1 << 30, "that many users"),
         ((1..=1000).contains(&config.vaults), "a number of vaults that is not between 1 and 1000"),
         (config.items_per_vault < 1_000_000, "a million items in a vault"),
+        (
+            (0.0..=1e6).contains(&config.connect_changes_per_hour),
+            "changes of Connect that are not between 0 and a million an hour",
+        ),
         (config.events < 1 << 40, "that many events"),
         ((1..=1000).contains(&config.page_cap), "a page cap that is not between 1 and 1000"),
         (config.rate >= 0.0 && config.rate <= 1e6, "a rate that is not between 0 and a million"),

@@ -59,6 +59,9 @@ pub(crate) struct ConnectClaims {
     pub(crate) iat: i64,
 }
 
+/// Stands for every vault there is or will be. Only here: a token of 1Password's names its vaults.
+pub(crate) const EVERY_VAULT: &str = "*";
+
 /// One vault that a token of Connect may read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct VaultScope {
@@ -83,7 +86,7 @@ impl ConnectClaims {
 
     /// Whether the token may read a vault.
     pub(crate) fn covers(&self, vault: &str) -> bool {
-        self.vaults.iter().any(|scope| scope.vault == vault)
+        self.vaults.iter().any(|scope| scope.vault == vault || scope.vault == EVERY_VAULT)
     }
 }
 

@@ -124,7 +124,7 @@ fn titled(who: Option<String>, parts: [Option<&str>; 2]) -> Vec<Arc<str>> {
 }
 
 /// Cuts a string to what a property keeps.
-fn cut(text: String) -> Arc<str> {
+pub(crate) fn cut(text: String) -> Arc<str> {
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => text[..end].into(),
         None => text.into(),

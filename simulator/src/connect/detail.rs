@@ -5,7 +5,11 @@
 
 use serde::Serialize;
 
-use super::{Connect, item::Item};
+use super::{
+    Contents,
+    item::{Item, salt},
+    state::ItemState,
+};
 use crate::{
     generate::lower_uuid,
     mix::{Dice, mix},
@@ -118,13 +122,14 @@ struct File {
     section: Option<SectionRef>,
 }
 
-impl Connect {
-    /// Returns an active item in full, by its number.
-    pub(super) fn detail(&self, number: u64) -> FullItem<'_> {
-        let item = self.item(number);
-        let mut dice = Dice::new(self.seed ^ 0x6465_7461_696c ^ mix(number));
+impl Contents {
+    /// Returns an item of a vault in full, as it is in `state`.
+    pub(super) fn detail(&self, vault: u32, state: &ItemState) -> FullItem<'_> {
+        let item = self.item(vault, state);
+        let number = state.number;
+        let mut dice = Dice::new(self.seed ^ 0x6465_7461_696c ^ mix(number) ^ salt(state));
         let sections: Vec<Section> = (0..dice.below(4)).map(|at| section(&mut dice, at == 0)).collect();
-        let secrets = Secrets { prefix: prefix(self.seed), number, told: 0 };
+        let secrets = Secrets { prefix: prefix(self.seed), number, edits: state.edits, told: 0 };
         let fields = fields(&mut dice, secrets, &sections, item.category);
         let count = if item.category == "DOCUMENT" { 1 } else { dice.below(6).saturating_sub(3) };
         let files: Vec<File> = (0..count).map(|_| file(&mut dice, &item, &sections)).collect();
@@ -143,13 +148,14 @@ impl Connect {
 struct Secrets {
     prefix: String,
     number: u64,
+    edits: u32,
     told: u32,
 }
 
 impl Secrets {
     fn next(&mut self) -> String {
         self.told += 1;
-        format!("{}-{}-{}", self.prefix, self.number, self.told)
+        format!("{}-{}-{}-{}", self.prefix, self.number, self.edits, self.told)
     }
 }
 

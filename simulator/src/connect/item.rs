@@ -1,10 +1,17 @@
 //! Items as a list of Connect tells them: without sections and fields.
 //!
-//! Source: Connect's OpenAPI file, Item. `state` is absent of an active item, and no other is listed.
+//! Source: Connect's OpenAPI file, Item. `state` is absent of an active item, and no other is listed unless the
+//! configuration asks for it.
+
+use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::{Connect, vault::dates};
+use super::{
+    Contents,
+    state::{ItemState, Presence},
+    vault::{changed_text, dates},
+};
 use crate::mix::{Dice, mix};
 
 const TITLES: [&str; 10] = [
@@ -68,6 +75,8 @@ pub(super) struct Item<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) favorite: Option<bool>,
     pub(super) version: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) state: Option<&'static str>,
     /// The uuid of a user, in upper case as events write it.
     pub(super) last_edited_by: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,7 +88,7 @@ pub(super) struct Item<'a> {
 /// The vault an item is in.
 #[derive(Debug, Serialize)]
 pub(super) struct VaultRef<'a> {
-    pub(super) id: &'a str,
+    pub(super) id: Cow<'a, str>,
 }
 
 /// A website of an item.
@@ -92,16 +101,22 @@ pub(super) struct Url {
     primary: Option<bool>,
 }
 
-/// Returns the version of an item, at least 1.
-pub(super) fn version(seed: u64, number: u64) -> u32 {
+/// Returns the version that an item began with, at least 1.
+pub(super) fn first_version(seed: u64, number: u64) -> u32 {
     1 + (mix(seed ^ 0x7665_7273 ^ mix(number)) % 30) as u32
 }
 
-impl Connect {
-    /// Returns an active item by its number.
-    pub(super) fn item(&self, number: u64) -> Item<'_> {
+/// Returns what tells the texts of one edit of an item from those it began with.
+pub(super) fn salt(state: &ItemState) -> u64 {
+    if state.edits == 0 { 0 } else { mix(0x6564_6974 ^ u64::from(state.edits)) }
+}
+
+impl Contents {
+    /// Returns an item of a vault as it is in `state`.
+    pub(super) fn item(&self, vault: u32, state: &ItemState) -> Item<'_> {
+        let number = state.number;
         let cast = &self.world.cast;
-        let mut dice = Dice::new(self.seed ^ 0x6974_656d_7300 ^ mix(number));
+        let mut dice = Dice::new(self.seed ^ 0x6974_656d_7300 ^ mix(number) ^ salt(state));
         let title = match dice.below(64) {
             0 => None,
             1 => Some(String::new()),
@@ -114,18 +129,31 @@ impl Connect {
         });
         let category = *dice.pick(&CATEGORIES);
         let [created_at, updated_at] = dates(&mut dice, self.world.start);
+        let category = if dice.chance(50) { "LOGIN" } else { category };
+        let urls = dice.chance(60).then(|| urls(&mut dice, number));
+        let favorite = *dice.pick(&[None, None, Some(true), Some(false)]);
+        let editor = dice.below(cast.people.len());
         Item {
             id: cast.items.id(number),
             title,
             tags,
-            vault: VaultRef { id: &cast.vaults[cast.items.vault_of(number)] },
-            category: if dice.chance(50) { "LOGIN" } else { category },
-            urls: dice.chance(60).then(|| urls(&mut dice, number)),
-            favorite: *dice.pick(&[None, None, Some(true), Some(false)]),
-            version: version(self.seed, number),
-            last_edited_by: &dice.pick(&cast.people).uuid,
-            created_at,
-            updated_at,
+            vault: VaultRef { id: cast.vault_id(vault) },
+            category,
+            urls,
+            favorite,
+            version: state.raised + if state.made.is_some() { 1 } else { first_version(self.seed, number) },
+            state: match state.presence {
+                Presence::Archived => Some("ARCHIVED"),
+                Presence::Deleted => Some("DELETED"),
+                Presence::Active | Presence::Moved => None,
+            },
+            last_edited_by: &cast.people[state.changed.map_or(editor, |(_, user)| user as usize)].uuid,
+            created_at: match state.made {
+                Some(time) => Some(changed_text(time)),
+                None if state.edits > 0 => self.item(vault, &ItemState::began(number)).created_at,
+                None => created_at,
+            },
+            updated_at: state.changed.map_or(updated_at, |(time, _)| Some(changed_text(time))),
         }
     }
 }

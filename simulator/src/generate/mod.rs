@@ -24,7 +24,7 @@ use self::{
 pub(crate) use self::{
     clock::TimeForm,
     json::Field,
-    people::{Cast, Seen},
+    people::{Cast, MOST_VAULTS, Seen},
     shapes::Shape,
     uuid::{LENGTH as UUID_LENGTH, lower as lower_uuid, upper as upper_uuid},
 };

@@ -1,11 +1,12 @@
 //! The users and vaults that events are about; the users with names and addresses that change while the uuid stays.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use super::{
     items::Items,
     json::{Field, Object},
-    uuid, words,
+    uuid::{self, Numbered},
+    words,
 };
 use crate::{
     Config,
@@ -21,12 +22,17 @@ pub(crate) const ODD: usize = 5;
 /// Letters of the longest name: over the 4,096 that a property keeps.
 const LONG: usize = 5000;
 
+/// The most vaults there can ever be, so that a key holds a vault's number in 20 bits.
+pub(crate) const MOST_VAULTS: u32 = 1 << 20;
+
 /// Who and what events are about.
 #[derive(Debug)]
 pub(crate) struct Cast {
     pub(crate) people: Vec<User>,
-    /// The ids of the vaults.
+    /// The ids of the vaults there were from the start, which alone events name.
     pub(crate) vaults: Vec<String>,
+    /// The ids of the vaults made since.
+    later_vaults: Numbered,
     /// What the vaults hold.
     pub(crate) items: Items,
     users_by_uuid: Numbers,
@@ -49,6 +55,7 @@ impl Cast {
             users_by_uuid: numbers(people.iter().map(|user| &user.uuid).collect()),
             vaults_by_id: numbers(vaults.iter().collect()),
             items: Items::new(seed, config.vaults, config.items_per_vault),
+            later_vaults: Numbered::new(seed ^ 0x6c61_7465_7200),
             people,
             vaults,
         }
@@ -59,9 +66,20 @@ impl Cast {
         self.users_by_uuid.get(uuid).copied()
     }
 
-    /// Returns the number of the vault with this id.
+    /// Returns the number of the vault with this id, there or not: below [`MOST_VAULTS`].
     pub(crate) fn vault(&self, id: &str) -> Option<u32> {
-        self.vaults_by_id.get(id).copied()
+        self.vaults_by_id.get(id).copied().or_else(|| {
+            let later = self.later_vaults.lower_number_of(id)?;
+            u32::try_from(later).ok()?.checked_add(self.vaults.len() as u32).filter(|at| *at < MOST_VAULTS)
+        })
+    }
+
+    /// Returns the id of a vault, there or not.
+    pub(crate) fn vault_id(&self, at: u32) -> Cow<'_, str> {
+        match self.vaults.get(at as usize) {
+            Some(id) => Cow::Borrowed(id),
+            None => Cow::Owned(self.later_vaults.lower(u64::from(at) - self.vaults.len() as u64)),
+        }
     }
 }
 

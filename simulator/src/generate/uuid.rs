@@ -42,6 +42,17 @@ impl Numbered {
         let low = number as u64;
         ((number >> 64) as u64 == self.check(low)).then(|| unmix(low) ^ self.key)
     }
+
+    /// Returns the id of a number, in lower case.
+    pub(crate) fn lower(self, number: u64) -> String {
+        self.of(number).iter().map(|byte| char::from(byte.to_ascii_lowercase())).collect()
+    }
+
+    /// Returns the number that this lower-case id was made of, or `None` when it was made of none.
+    pub(crate) fn lower_number_of(self, id: &str) -> Option<u64> {
+        let is_lower = !id.bytes().any(|byte| byte.is_ascii_uppercase());
+        is_lower.then(|| self.number_of(id.to_ascii_uppercase().as_bytes())).flatten()
+    }
 }
 
 /// Makes the uuid of every event, one to one, and finds the event again.

@@ -1,4 +1,6 @@
-//! Calls of Connect: spoilt if a fault is due, answered. They count in no rate window.
+//! Calls of Connect: spoilt if a fault is due, answered, remembered. They count in no rate window.
+
+use std::sync::Arc;
 
 use hyper::{HeaderMap, Response, header::HeaderValue};
 
@@ -6,7 +8,7 @@ use super::{Host, bearer, sleep_some, spoil};
 use crate::{
     Fault,
     answer::{Answer, Dropped, Sent},
-    connect::{Refused, VERSION},
+    connect::{Refused, Reply, Shown, VERSION},
     route::ConnectCall,
 };
 
@@ -18,6 +20,7 @@ impl Host {
         headers: &HeaderMap,
     ) -> Result<Response<Sent>, Dropped> {
         let mut fault = None;
+        self.connect.count(call);
         if let Some(endpoint) = call.endpoint() {
             fault = self.plan.next(endpoint, false);
             sleep_some(self.plan.latency(endpoint)).await;
@@ -35,16 +38,65 @@ impl Host {
                 let answer = Refused::on_order(*code).answer().retry_after(*retry_after);
                 return Ok(versioned(answer.whole()));
             }
+            Some(Fault::Locked) => return Ok(versioned(Refused::locked().answer().whole())),
             _ => {}
         }
-        let answer = self.connect.answer(call, query, bearer(headers));
-        let answer = answer.unwrap_or_else(|refused| refused.answer());
-        Ok(versioned(spoil::after(fault, answer, headers).await?))
+        let reply = self.connect.answer(call, query, bearer(headers), self.now());
+        let version = match &fault {
+            Some(Fault::ConnectVersion { version }) => version.clone(),
+            _ => Some(VERSION.to_owned()),
+        };
+        let response = self.connect_answer(reply, fault, headers).await?;
+        Ok(with_version(response, version.as_deref()))
+    }
+
+    /// Spoils an answer if a fault is due, and remembers what it shows if the client gets it whole.
+    async fn connect_answer(
+        &self,
+        reply: Result<Reply, Refused>,
+        fault: Option<Fault>,
+        headers: &HeaderMap,
+    ) -> Result<Response<Sent>, Dropped> {
+        let lost = fault.as_ref().is_some_and(Fault::hides_the_answer);
+        let (answer, shown) = match reply {
+            Err(refused) => (refused.answer(), None),
+            Ok(Reply::Whole(_, Some(Shown::Vaults(_)))) if fault == Some(Fault::EmptyList) => {
+                (Answer::json(200, "[]"), Some(Shown::NoVaults))
+            }
+            Ok(Reply::List(_, shown)) if fault == Some(Fault::EmptyList) => {
+                let empty = shown.and_then(|shown| match shown {
+                    Shown::Items(vault) => Some(Shown::NoItems(vault.at)),
+                    _ => None,
+                });
+                (Answer::json(200, "[]"), empty)
+            }
+            Ok(Reply::Whole(answer, shown)) => (answer, shown),
+            Ok(Reply::List(list, shown)) => match &fault {
+                None | Some(Fault::Slow { .. } | Fault::ConnectVersion { .. }) => {
+                    let connect = Arc::clone(&self.connect);
+                    let parts = list.pieces(move || shown.into_iter().for_each(|shown| connect.note(shown)));
+                    return Ok(Answer::parts(parts));
+                }
+                // What spoils a body has to have it.
+                Some(_) => (Answer::json(200, list.whole()), shown),
+            },
+        };
+        let response = spoil::after(fault, answer, headers).await?;
+        if let (Some(shown), false) = (shown, lost) {
+            self.connect.note(shown);
+        }
+        Ok(response)
     }
 }
 
 /// Adds the header that every answer of Connect has had since 1.3.0 (Connect's OpenAPI file).
-fn versioned(mut response: Response<Sent>) -> Response<Sent> {
-    response.headers_mut().insert("1password-connect-version", HeaderValue::from_static(VERSION));
+fn versioned(response: Response<Sent>) -> Response<Sent> {
+    with_version(response, Some(VERSION))
+}
+
+fn with_version(mut response: Response<Sent>, version: Option<&str>) -> Response<Sent> {
+    if let Some(version) = version.and_then(|version| HeaderValue::try_from(version).ok()) {
+        response.headers_mut().insert("1password-connect-version", version);
+    }
     response
 }

@@ -61,16 +61,7 @@ impl Host {
             },
         };
         // What the client does not get to see was not served.
-        let lost = matches!(
-            fault,
-            Some(
-                Fault::LostAnswer
-                    | Fault::Truncated
-                    | Fault::Malformed
-                    | Fault::Close { .. }
-                    | Fault::Instead { .. }
-            )
-        );
+        let lost = fault.as_ref().is_some_and(Fault::hides_the_answer);
         if let (Some(stream), Some(events), false) = (stream, served, lost) {
             let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
             ledgers[stream.index()].note(&self.world, stream, &events);

@@ -19,7 +19,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    Config, Endpoint, Expected, Report, Script, Stream,
+    Change, Config, Endpoint, Expected, Report, Script, Stream,
     answer::{Answer, Dropped, Sent},
     bits::Bits,
     body::{self, Unreadable},
@@ -56,7 +56,7 @@ pub(crate) struct Host {
     pub(crate) keys: Arc<Keys>,
     pub(crate) plan: Plan,
     pub(crate) jupiterone: JupiterOne,
-    connect: Connect,
+    pub(crate) connect: Arc<Connect>,
     config: Config,
     started: Instant,
     windows: Mutex<Windows>,
@@ -72,7 +72,7 @@ impl Host {
         let keys = Arc::new(Keys::new(Arc::clone(&world)));
         Host {
             jupiterone: JupiterOne::new(&config, Arc::clone(&keys), &names.integration_instance_id),
-            connect: Connect::new(config.seed, Arc::clone(&world)),
+            connect: Arc::new(Connect::new(&config, Arc::clone(&world))),
             plan: Plan::new(config.seed, config.faults.clone()),
             windows: Mutex::new(Windows::new(config.limits)),
             ledgers: Mutex::default(),
@@ -87,7 +87,7 @@ impl Host {
     }
 
     /// Returns the simulated time, nanoseconds since the epoch.
-    fn now(&self) -> i64 {
+    pub(crate) fn now(&self) -> i64 {
         self.world.start.saturating_add(self.started.elapsed().as_nanos() as i64)
     }
 
@@ -122,6 +122,7 @@ impl Host {
                 Ok(Answer::lines(records.map(|record| serde_json::to_string(&record).unwrap_or_default())))
             }
             Route::Script => Ok(self.script(&body.unwrap_or_default()).whole()),
+            Route::Change => Ok(self.change(&body.unwrap_or_default()).whole()),
             Route::Settle => {
                 self.jupiterone.settle();
                 Ok(Answer::json(200, "{}").whole())
@@ -151,6 +152,18 @@ impl Host {
         }
     }
 
+    fn change(&self, body: &[u8]) -> Answer {
+        let error = |error: &dyn std::fmt::Display| Answer::value(400, &json!({"error": error.to_string()}));
+        let now = self.now();
+        match serde_json::from_slice::<Change>(body) {
+            Ok(change) => match self.connect.account(now).apply(&change, now) {
+                Ok(id) => Answer::value(200, &json!({ "id": id })),
+                Err(why) => error(&why),
+            },
+            Err(why) => error(&why),
+        }
+    }
+
     /// Lets the events token work again, or no more.
     pub(crate) fn revoke(&self, revoked: bool) {
         self.revoked.store(revoked, Ordering::Relaxed);
@@ -162,7 +175,7 @@ impl Host {
             let ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
             Stream::ALL.map(|stream| ledgers[stream.index()].served.clone())
         };
-        Expectation::new(&self.world, served)
+        Expectation::new(&self.world, served, &self.connect.contents, self.connect.listed())
     }
 
     pub(crate) fn expected(&self) -> Expected {
@@ -191,6 +204,7 @@ impl Host {
             limits: self.windows.lock().unwrap_or_else(PoisonError::into_inner).report(),
             received,
             jobs,
+            connect: self.connect.report(self.now()),
             graph: graph.unwrap_or(own),
         }
     }

@@ -10,7 +10,7 @@ use hyper::{
 use super::sleep_some;
 use crate::{
     Fault,
-    answer::{Answer, Dropped, Sent},
+    answer::{Answer, Dropped, EndsInReset, Sent},
 };
 
 /// Waits as the fault says. Returns what becomes of a request that is not looked at.
@@ -48,6 +48,11 @@ pub(super) async fn after(
         }
         Some(Fault::Trickle { ms }) => Ok(answer.trickling(Duration::from_millis(ms))),
         Some(Fault::Truncated) => Ok(answer.cut()),
+        Some(Fault::ResetWithin) => {
+            let mut response = answer.cut();
+            response.extensions_mut().insert(EndsInReset);
+            Ok(response)
+        }
         Some(Fault::Malformed) => Ok(answer.garbled().whole()),
         _ => Ok(answer.whole()),
     }

@@ -1,11 +1,14 @@
 //! The graph that JupiterOne holds: entities and relationships, each owned by a source and a scope.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
 use crate::{
     Finding,
     keys::{KeyId, Keys, TypeId},
-    oracle::{Comparer, Fact},
+    oracle::{Comparer, Fact, Marks},
 };
 
 /// A fast map by key.
@@ -15,13 +18,15 @@ pub(super) type ByKey<T> = HashMap<KeyId, T, foldhash::fast::FixedState>;
 pub(super) type ScopeId = u32;
 
 /// What the graph keeps of an entity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entity {
     pub(super) name: Option<u64>,
     pub(super) display: Option<u64>,
     pub(super) created_on: Option<i64>,
     pub(super) type_: TypeId,
     pub(super) class: u8,
+    /// The properties of a vault or secret.
+    pub(super) marks: Option<Arc<Marks>>,
 }
 
 /// What the graph keeps of a relationship.
@@ -99,7 +104,7 @@ impl Graph {
         owned.entities.reserve(uploaded.len());
         for (id, entity) in uploaded {
             *owned.types.entry(entity.type_).or_default() += 1;
-            match owned.entities.insert(*id, *entity) {
+            match owned.entities.insert(*id, entity.clone()) {
                 None => outcome.created += 1,
                 Some(before) => {
                     forget(&mut owned.types, before.type_);
@@ -206,6 +211,7 @@ impl Graph {
                     name: Some(entity.name.unwrap_or(0)),
                     display: Some(entity.display.unwrap_or(0)),
                     created_on: Some(entity.created_on),
+                    marks: entity.marks.as_deref(),
                 });
             }
             for (id, edge) in &owned.relationships {
@@ -218,6 +224,7 @@ impl Graph {
                     name: None,
                     display: Some(edge.display.unwrap_or(0)),
                     created_on: None,
+                    marks: None,
                 });
             }
         }

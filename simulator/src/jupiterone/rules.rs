@@ -28,7 +28,7 @@ pub(super) fn value(value: &Value<'_>) -> Option<&'static str> {
 /// Returns why a relationship's value is refused.
 pub(super) fn scalar(value: &Value<'_>) -> Option<&'static str> {
     match value {
-        Value::Null | Value::Bool | Value::Number(_) | Value::Text(_) => None,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => None,
         _ => Some("is an array or object, which relationships cannot have"),
     }
 }
@@ -169,7 +169,7 @@ impl ClassFields {
         let fault = match (form, value) {
             (Form::Text | Form::TextOrNull, Value::Text(_))
             | (Form::TextOrNull | Form::UniqueTextsOrNull | Form::EmailsOrNull, Value::Null)
-            | (Form::Bool, Value::Bool)
+            | (Form::Bool, Value::Bool(_))
             | (Form::Time, Value::Number(_))
             | (Form::Texts, Value::Texts(_)) => None,
             (Form::UniqueTextsOrNull, Value::Texts(texts)) if unique(texts) => None,

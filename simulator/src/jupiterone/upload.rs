@@ -1,5 +1,7 @@
 //! From an upload body to records that a job can take, or to the reason why not.
 
+use std::sync::Arc;
+
 use super::{
     Refusal,
     graph::{ByKey, Entity, Relationship, ScopeId},
@@ -59,7 +61,7 @@ pub(super) fn read(
             (target.mode == Mode::CrossScope).then(|| "a CROSS_SCOPE job takes no entities".to_owned());
         match entity.broken.as_ref().or(mode.as_ref()) {
             Some(rule) => broken.push(format!("{}: {rule}", entity.key)),
-            None => batch.entities.push(stage_entity(keys, &entity)),
+            None => batch.entities.push(stage_entity(keys, entity)),
         }
     }
     for edge in body.relationships.unwrap_or_default() {
@@ -91,13 +93,14 @@ fn mode_rule(mode: Mode, edge: &wire::Relationship<'_>) -> Option<&'static str> 
     }
 }
 
-fn stage_entity(keys: &Keys, entity: &wire::Entity<'_>) -> (KeyId, Entity) {
+fn stage_entity(keys: &Keys, entity: wire::Entity<'_>) -> (KeyId, Entity) {
     let staged = Entity {
         name: entity.name.as_deref().map(fingerprint),
         display: entity.display_name.as_deref().map(fingerprint),
         created_on: entity.created_on,
         type_: keys.type_id(&entity.type_),
         class: class_of(&entity.class),
+        marks: entity.marks.map(Arc::from),
     };
     (keys.entity(&entity.key), staged)
 }

@@ -8,6 +8,10 @@ use serde::{
 };
 
 use super::rules::{self, ClassFields};
+use crate::{
+    kinds::{KINDS, SECRET, VAULT},
+    oracle::{Mark, Marks},
+};
 
 /// A string that borrows from the body where it can.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,7 +43,7 @@ impl<'de> Deserialize<'de> for Text<'de> {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value<'a> {
     Null,
-    Bool,
+    Bool(bool),
     Number(f64),
     Text(Cow<'a, str>),
     /// An array of strings, or an empty one.
@@ -59,6 +63,25 @@ impl<'de> Deserialize<'de> for Value<'de> {
     }
 }
 
+impl Value<'_> {
+    /// Returns what the oracle compares.
+    fn mark(&self) -> Option<Mark> {
+        Some(match self {
+            Value::Null => return None,
+            Value::Bool(is) => Mark::of_bool(*is),
+            Value::Number(number) => Mark::of_number(*number),
+            Value::Text(text) => Mark::of_text(text),
+            Value::Texts(texts) => return Mark::of_texts(texts.iter().map(|text| text.as_ref())),
+            Value::Scalars | Value::Mixed | Value::Nested | Value::Object => Mark::ODD,
+        })
+    }
+}
+
+/// Whether entities of a type come from Connect.
+fn is_of_connect(type_: &str) -> bool {
+    [VAULT, SECRET].iter().any(|kind| KINDS[*kind as usize].type_ == type_)
+}
+
 struct ValueReader;
 
 impl<'de> Visitor<'de> for ValueReader {
@@ -72,8 +95,8 @@ impl<'de> Visitor<'de> for ValueReader {
         Ok(Value::Null)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Value<'de>, E> {
-        Ok(Value::Bool)
+    fn visit_bool<E>(self, is: bool) -> Result<Value<'de>, E> {
+        Ok(Value::Bool(is))
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<Value<'de>, E> {
@@ -103,7 +126,7 @@ impl<'de> Visitor<'de> for ValueReader {
             let sort = match &item {
                 Value::Text(_) => 0,
                 Value::Number(_) => 1,
-                Value::Bool => 2,
+                Value::Bool(_) => 2,
                 Value::Null => 3,
                 _ => 4,
             };
@@ -138,6 +161,8 @@ pub(super) struct Entity<'a> {
     pub(super) name: Option<Cow<'a, str>>,
     pub(super) display_name: Option<Cow<'a, str>>,
     pub(super) created_on: Option<i64>,
+    /// The properties of a vault or secret.
+    pub(super) marks: Option<Box<Marks>>,
     pub(super) broken: Option<String>,
 }
 
@@ -161,6 +186,7 @@ impl<'de> Visitor<'de> for EntityReader {
         let mut broken = None;
         let mut of_class = ClassFields::default();
         let mut classes = Vec::new();
+        let mut marks = Marks::default();
         while let Some(Text(name)) = fields.next_key::<Text<'de>>()? {
             if name == "_rawData" {
                 // Only its outermost form is looked at: the rest is the source's own.
@@ -184,6 +210,9 @@ impl<'de> Visitor<'de> for EntityReader {
                 broken.get_or_insert_with(|| format!("{name} {fault}"));
             }
             of_class.see(&name, &value);
+            if entity.type_.is_empty() || is_of_connect(&entity.type_) {
+                marks.see(&name, value.mark());
+            }
             match (name.as_ref(), value) {
                 ("_key", Value::Text(text)) => entity.key = text,
                 ("_type", Value::Text(text)) => entity.type_ = text,
@@ -196,6 +225,7 @@ impl<'de> Visitor<'de> for EntityReader {
         entity.broken = broken
             .or_else(|| rules::identity(&entity.key, &entity.type_))
             .or_else(|| of_class.missing(&classes));
+        entity.marks = is_of_connect(&entity.type_).then(|| Box::new(marks));
         entity.class = classes.into_iter().next().unwrap_or_default();
         Ok(entity)
     }

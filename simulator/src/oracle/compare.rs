@@ -6,17 +6,19 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use super::{Expectation, Held, expectation};
+use serde_json::{Map, Value};
+
+use super::{Expectation, HeldInFull, Marks, expectation};
 use crate::{
     Comparison, Stream,
     bits::Bits,
     keys::{KeyId, Keys, TypeId},
-    kinds::{self, ACTOR_PERFORMED_VAULT, KINDS},
+    kinds::{self, ACTOR_PERFORMED_VAULT, KINDS, SECRET, VAULT, VAULT_HAS_SECRET},
 };
 
 /// One held record in numbers, as the oracle checks it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fact {
+pub(crate) struct Fact<'a> {
     pub(crate) id: KeyId,
     pub(crate) type_: TypeId,
     /// Index into [`KINDS`] of the first kind with this class; [`NO_CLASS`] of another class. `None`: unknown.
@@ -29,6 +31,8 @@ pub(crate) struct Fact {
     pub(crate) display: Option<u64>,
     /// `createdOn`. `None`: unknown.
     pub(crate) created_on: Option<Option<i64>>,
+    /// The properties of a vault or secret. `None`: unknown.
+    pub(crate) marks: Option<&'a Marks>,
 }
 
 /// The class of none of the kinds.
@@ -48,10 +52,12 @@ pub(crate) fn fingerprint(text: &str) -> u64 {
 pub(crate) fn compare(
     keys: &Keys,
     expectation: &Expectation,
-    held: impl IntoIterator<Item = Held>,
+    held: impl IntoIterator<Item = impl Into<HeldInFull>>,
 ) -> Comparison {
     let mut comparer = Comparer::new(keys, expectation);
-    for record in held {
+    for one in held {
+        let HeldInFull { record, properties } = one.into();
+        let marks = properties.as_ref().map(Marks::of);
         let end = |key: &Option<String>| key.as_deref().map_or(KeyId::NONE, |key| keys.entity(key));
         let (from, to) = (end(&record.from), end(&record.to));
         comparer.check(Fact {
@@ -68,6 +74,7 @@ pub(crate) fn compare(
             name: record.name.as_deref().map(fingerprint),
             display: record.display_name.as_deref().map(fingerprint),
             created_on: record.created_on,
+            marks: marks.as_ref(),
         });
     }
     comparer.finish(std::iter::empty())
@@ -100,7 +107,7 @@ impl<'a> Comparer<'a> {
     }
 
     /// Takes in one held record.
-    pub(crate) fn check(&mut self, fact: Fact) {
+    pub(crate) fn check(&mut self, fact: Fact<'_>) {
         let keys = self.keys;
         let text = || keys.text(fact.id);
         self.result.held += 1;
@@ -122,7 +129,7 @@ impl<'a> Comparer<'a> {
     }
 
     /// Returns what is wrong with an expected record.
-    fn fault_of(&self, fact: &Fact, ends: (KeyId, KeyId)) -> Option<String> {
+    fn fault_of(&self, fact: &Fact<'_>, ends: (KeyId, KeyId)) -> Option<String> {
         let kind = fact.id.kind()?;
         let model = &KINDS[kind as usize];
         if fact.type_ != TypeId::from(kind) {
@@ -144,10 +151,15 @@ impl<'a> Comparer<'a> {
         if !is_one_of(fact.display, &facts.displays) {
             return Some(format!("its displayName is not {:?}", facts.displays));
         }
-        if kinds::stream_of(kind).is_some() && fact.created_on.is_some_and(|told| told != facts.created_on) {
+        let has_time = kinds::stream_of(kind).is_some() || kind == VAULT || kind == SECRET;
+        if has_time && fact.created_on.is_some_and(|told| told != facts.created_on) {
             return Some(format!("its createdOn is not {:?}", facts.created_on));
         }
-        None
+        let marks = fact.marks.filter(|_| !facts.properties.is_empty())?;
+        let mut faults = facts.properties.iter().map(|right| marks.fault(right));
+        // The fault of the first choice is told, if all of them have one.
+        let first = faults.next()??;
+        faults.all(|fault| fault.is_some()).then_some(first)
     }
 
     /// Notes that a record is held. Returns false when it was before.
@@ -186,7 +198,8 @@ impl<'a> Comparer<'a> {
             let edges = KINDS[kind].ends.is_some();
             bits.iter().take_while(move |_| edges).map(move |number| KeyId::new(kind as u8, number))
         });
-        let of_vaults = self.others.iter().filter(|id| id.kind() == Some(ACTOR_PERFORMED_VAULT)).copied();
+        let is_of_vaults = |id: &KeyId| matches!(id.kind(), Some(ACTOR_PERFORMED_VAULT | VAULT_HAS_SECRET));
+        let of_vaults = self.others.iter().copied().filter(is_of_vaults);
         for id in of_events.chain(of_vaults) {
             let (from, to) = keys.ends(id);
             let hangs = self.is_held(from) && self.is_held(to);
@@ -215,13 +228,25 @@ impl<'a> Comparer<'a> {
 }
 
 /// What a record must say besides its key, type, class and ends.
+#[derive(Default)]
 pub(crate) struct Facts {
     /// `name`, any of them.
     pub(crate) names: Vec<Arc<str>>,
     /// `displayName`, any of them.
     pub(crate) displays: Vec<Arc<str>>,
-    /// `createdOn` of an event.
+    /// `createdOn` of an event, a vault or a secret.
     pub(crate) created_on: Option<i64>,
+    /// The other properties of a vault or secret, any of them; none of any other record.
+    pub(crate) properties: Vec<Map<String, Value>>,
+}
+
+impl Facts {
+    /// Returns the facts of a vault that nothing but events names (data model, relationship 4).
+    fn of_stub(id: &str) -> Facts {
+        let names = vec![Arc::from(id)];
+        let properties = vec![Map::from_iter([("id".to_owned(), Value::from(id))])];
+        Facts { displays: names.clone(), names, properties, created_on: None }
+    }
 }
 
 /// Returns the facts of an expected record.
@@ -230,17 +255,20 @@ pub(crate) fn facts_of(keys: &Keys, expectation: &Expectation, id: KeyId) -> Fac
         LazyLock::new(|| KINDS.iter().map(|model| Arc::from(model.class)).collect());
     let itself = || vec![Arc::from(keys.id_text(id))];
     let Some(kind) = id.kind() else {
-        return Facts { names: vec![], displays: vec![], created_on: None };
+        return Facts::default();
     };
     if KINDS[kind as usize].ends.is_some() {
-        return Facts { names: vec![], displays: vec![Arc::clone(&VERBS[kind as usize])], created_on: None };
+        return Facts { displays: vec![Arc::clone(&VERBS[kind as usize])], ..Facts::default() };
+    }
+    if kind == VAULT || kind == SECRET {
+        return expectation.listed.facts(id).unwrap_or_else(|| Facts::of_stub(&keys.id_text(id)));
     }
     let Some(stream) = kinds::stream_of(kind) else {
         let names = match expectation.labels(id) {
             [] => itself(),
             labels => labels.to_vec(),
         };
-        return Facts { displays: names.clone(), names, created_on: None };
+        return Facts { displays: names.clone(), names, ..Facts::default() };
     };
     let event = keys.world.event(stream, id.number());
     let (name, display) = match event.truth {
@@ -254,5 +282,6 @@ pub(crate) fn facts_of(keys: &Keys, expectation: &Expectation, id: KeyId) -> Fac
             some => some.to_vec(),
         },
         created_on: event.created_on(),
+        properties: vec![],
     }
 }

@@ -5,12 +5,14 @@ use std::{
     sync::Arc,
 };
 
+use super::vaults::Vaults;
 use crate::{
     Stream,
     bits::Bits,
+    connect::{Contents, Listed},
     generate::{Event, World},
     keys::KeyId,
-    kinds::{self, ACTOR, Kind, VAULT},
+    kinds::{self, ACTOR, Kind, SECRET, VAULT, VAULT_HAS_SECRET},
 };
 
 /// The served events and what follows from all of them together. Everything else about a record follows
@@ -19,8 +21,11 @@ use crate::{
 pub(crate) struct Expectation {
     served: [Bits; 3],
     users: HashMap<KeyId, Newest, foldhash::fast::FixedState>,
+    /// Named by events or listed by Connect.
     vaults: BTreeSet<KeyId>,
     actor_vaults: BTreeSet<KeyId>,
+    /// What Connect listed.
+    pub(super) listed: Vaults,
     total: u64,
 }
 
@@ -50,13 +55,19 @@ impl Newest {
 }
 
 impl Expectation {
-    /// Adds up the events in `served`, by stream.
-    pub(crate) fn new(world: &World, served: [Bits; 3]) -> Expectation {
+    /// Adds up the events in `served`, by stream, and what Connect listed.
+    pub(crate) fn new(
+        world: &World,
+        served: [Bits; 3],
+        contents: &Arc<Contents>,
+        listed: Listed,
+    ) -> Expectation {
         let mut expectation = Expectation {
             served,
             users: HashMap::default(),
             vaults: BTreeSet::new(),
             actor_vaults: BTreeSet::new(),
+            listed: Vaults::new(Arc::clone(contents), listed),
             total: 0,
         };
         for stream in Stream::ALL {
@@ -66,8 +77,8 @@ impl Expectation {
                 at = expectation.served[stream.index()].next(index + 1);
             }
         }
-        expectation.total +=
-            (expectation.users.len() + expectation.vaults.len() + expectation.actor_vaults.len()) as u64;
+        expectation.vaults.extend(expectation.listed.vaults());
+        expectation.total += expectation.shared().count() as u64;
         expectation
     }
 
@@ -101,6 +112,7 @@ impl Expectation {
                     && world.event(stream, id.number()).truth.is_some()
             }
             None if kind == VAULT => self.vaults.contains(&id),
+            None if kind == SECRET || kind == VAULT_HAS_SECRET => self.listed.contains(id),
             None if kinds::is_user(kind) => self.users.contains_key(&id),
             None => self.actor_vaults.contains(&id),
         }
@@ -116,9 +128,10 @@ impl Expectation {
         self.served[stream.index()].next(from)
     }
 
-    /// Returns the shared records: users, vaults, and who worked on which vault.
+    /// Returns the shared records: users, vaults, who worked on which vault, secrets, and which vault has which.
     pub(crate) fn shared(&self) -> impl Iterator<Item = KeyId> {
-        self.users.keys().chain(&self.vaults).chain(&self.actor_vaults).copied()
+        let of_events = self.users.keys().chain(&self.vaults).chain(&self.actor_vaults);
+        of_events.copied().chain(self.listed.secrets())
     }
 }
 

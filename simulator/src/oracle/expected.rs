@@ -45,6 +45,7 @@ impl Expected {
             names: texts(&facts.names),
             display_names: texts(&facts.displays),
             created_on: facts.created_on,
+            properties: facts.properties,
         }
     }
 }

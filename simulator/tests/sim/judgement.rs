@@ -1,38 +1,14 @@
 //! The oracle: it finds a right graph right, and every sort of wrong one wrong.
 
-use opgraph_simulator::{Comparison, Config, ExpectedRecord, Held};
+use opgraph_simulator::{Config, ExpectedRecord, Held};
 use serde_json::{Value, json};
 
-use crate::support::{Rig, config, rig, told};
+use crate::support::{Rig, config, counts, held, rig, told};
 
 /// Reads everything and returns what the graph must hold.
 async fn expected(rig: &Rig) -> Vec<ExpectedRecord> {
     rig.read_all().await;
     rig.sim.expectations().collect()
-}
-
-fn held(record: &ExpectedRecord) -> Held {
-    Held {
-        key: record.key.clone(),
-        type_: record.type_.clone(),
-        class: Some(record.class.clone()),
-        from: record.from.clone(),
-        to: record.to.clone(),
-        name: record.names.first().cloned(),
-        display_name: record.display_names.first().cloned(),
-        created_on: Some(record.created_on),
-    }
-}
-
-/// The counts of missing, unexpected, duplicated, dangling and wrong.
-fn counts(comparison: &Comparison) -> [u64; 5] {
-    [
-        comparison.missing.count,
-        comparison.unexpected.count,
-        comparison.duplicated.count,
-        comparison.dangling.count,
-        comparison.wrong.count,
-    ]
 }
 
 #[tokio::test]

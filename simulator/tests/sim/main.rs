@@ -15,6 +15,14 @@ mod scopes;
 
 mod connect;
 
+mod reader;
+
+mod connect_changes;
+
+mod connect_faults;
+
+mod connect_oracle;
+
 mod judgement;
 
 mod faults;

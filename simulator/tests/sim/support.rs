@@ -3,7 +3,7 @@
 use std::sync::Once;
 
 use jiff::Timestamp;
-use opgraph_simulator::{Config, ExpectedRecord, Finalize, Simulator};
+use opgraph_simulator::{Comparison, Config, ExpectedRecord, Finalize, Held, Simulator};
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
@@ -164,6 +164,9 @@ pub(crate) fn upload_of(records: &[ExpectedRecord]) -> Value {
                         entity[name] = Value::Null;
                     }
                 }
+                for (name, value) in record.properties.first().into_iter().flatten() {
+                    entity[name] = value.clone();
+                }
                 if let Some(created_on) = record.created_on {
                     entity["createdOn"] = json!(created_on);
                 }
@@ -172,6 +175,30 @@ pub(crate) fn upload_of(records: &[ExpectedRecord]) -> Value {
         }
     }
     json!({"entities": entities, "relationships": relationships})
+}
+
+pub(crate) fn held(record: &ExpectedRecord) -> Held {
+    Held {
+        key: record.key.clone(),
+        type_: record.type_.clone(),
+        class: Some(record.class.clone()),
+        from: record.from.clone(),
+        to: record.to.clone(),
+        name: record.names.first().cloned(),
+        display_name: record.display_names.first().cloned(),
+        created_on: Some(record.created_on),
+    }
+}
+
+/// The counts of missing, unexpected, duplicated, dangling and wrong.
+pub(crate) fn counts(comparison: &Comparison) -> [u64; 5] {
+    [
+        comparison.missing.count,
+        comparison.unexpected.count,
+        comparison.duplicated.count,
+        comparison.dangling.count,
+        comparison.wrong.count,
+    ]
 }
 
 /// A small entity that every rule accepts.
