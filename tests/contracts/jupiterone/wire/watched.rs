@@ -9,7 +9,6 @@ use std::{
 
 use opgraph_simulator::Simulator;
 use opgraph_state::{Claim, Commit, Cursor, Epoch, MemoryStore, Store, StoreError, UnixMs, UploadNote};
-
 use tokio::sync::Notify;
 
 use crate::support::store::passed_on;
