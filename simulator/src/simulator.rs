@@ -60,11 +60,15 @@ impl Simulator {
         let features: Vec<&str> = config.features.iter().map(|stream| stream.name()).collect();
         let lifetime =
             config.token_lifetime.map(|lifetime| start / 1_000_000_000 + lifetime.as_secs() as i64);
+        // No two simulators have one secret: a program that outlived an earlier one, with the same seed and since
+        // then at the same address, is refused, and cannot bring the old story into the new one.
+        let secret = mix(seed ^ jiff::Timestamp::now().as_nanosecond() as u64);
         let names = Names {
+            secret,
             account_uuid: account_uuid(seed),
             integration_uuid: upper_uuid(seed ^ 0x696e),
-            token: claims(seed, address, &features, issued, lifetime).sign(seed),
-            jupiterone_token: format!("jupiterone-key-{:016x}", mix(seed ^ 0x6b65_7900)),
+            token: claims(seed, address, &features, issued, lifetime).sign(secret),
+            jupiterone_token: format!("jupiterone-key-{:016x}", mix(secret ^ 0x6b65_7900)),
             jupiterone_account: format!("account-{:08x}", mix(seed ^ 0x6163) >> 32),
             integration_instance_id: jupiterone::uuid(seed ^ 0x696e_7374),
         };
@@ -96,7 +100,7 @@ impl Simulator {
 
     /// Returns a bearer token of the Events API with exactly these features, names of streams.
     pub fn token_with_features(&self, features: &[&str]) -> String {
-        claims(self.seed, self.address, features, self.issued, None).sign(self.seed)
+        claims(self.seed, self.address, features, self.issued, None).sign(self.host.names.secret)
     }
 
     /// Lets every events token get 401 from now on (`true`), or work again (`false`).

@@ -27,14 +27,14 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
-    /// Returns the token, signed in a way that only this seed checks.
-    pub(crate) fn sign(&self, seed: u64) -> String {
-        sign(self, seed)
+    /// Returns the token, signed in a way that only this secret checks.
+    pub(crate) fn sign(&self, secret: u64) -> String {
+        sign(self, secret)
     }
 
     /// Returns what a token says, if it was signed here and is not out of date `now`, seconds since the epoch.
-    pub(crate) fn verify(token: &str, seed: u64, now: i64) -> Option<Claims> {
-        let claims: Claims = verify(token, seed)?;
+    pub(crate) fn verify(token: &str, secret: u64, now: i64) -> Option<Claims> {
+        let claims: Claims = verify(token, secret)?;
         claims.exp.is_none_or(|exp| now < exp).then_some(claims)
     }
 }

@@ -26,6 +26,8 @@ pub(crate) enum Fault {
     Change(fn(Whole) -> Vec<u8>, End),
     /// Upstream's answer in pieces of one byte, with this pause before each.
     Drip(Duration),
+    /// The request waits for so long and is passed on, whether or not anybody still waits for the answer.
+    Late(Duration),
     /// Nobody listens for so long, and every connection is reset.
     Refuse(Duration),
 }
@@ -229,6 +231,9 @@ async fn requests(stream: &mut TcpStream, shared: &Shared, open: &CancellationTo
         let at = Instant::now();
         let spoilt = fault.is_some().then_some(at);
         shared.seen.lock().unwrap().push(Seen { path, at, spoilt, head: head.clone() });
+        if let Some(Fault::Late(time)) = fault {
+            sleep(time).await;
+        }
         let answer = match &fault {
             Some(Fault::Say(bytes, _)) => Some(bytes.clone()),
             Some(Fault::Refuse(time)) => {
@@ -237,7 +242,7 @@ async fn requests(stream: &mut TcpStream, shared: &Shared, open: &CancellationTo
                 return End::Reset;
             }
             Some(Fault::Change(change, _)) => ask(shared.upstream, &head, &body).await.map(change),
-            Some(Fault::Drip(_)) | None => {
+            Some(Fault::Drip(_) | Fault::Late(_)) | None => {
                 ask(shared.upstream, &head, &body).await.map(|whole| whole.with("", &whole.body))
             }
         };

@@ -75,7 +75,7 @@ impl Host {
     fn claims(&self, headers: &HeaderMap) -> Result<Claims, Answer> {
         let token = bearer(headers).unwrap_or_default();
         let now = self.now().div_euclid(1_000_000_000);
-        let claims = Claims::verify(token, self.config.seed, now);
+        let claims = Claims::verify(token, self.names.secret, now);
         match claims.filter(|_| !self.revoked.load(Ordering::Relaxed)) {
             Some(claims) => Ok(claims),
             // A token that was cut off when it was pasted (the errors that 1Password's Splunk app lists).

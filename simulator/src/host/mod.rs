@@ -40,6 +40,8 @@ const SMALL: usize = 64 * 1024;
 /// Who the simulated accounts are.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
+    /// What signs the tokens of the Events API; this simulator's alone.
+    pub(crate) secret: u64,
     pub(crate) account_uuid: String,
     pub(crate) integration_uuid: String,
     pub(crate) token: String,

@@ -46,6 +46,25 @@ async fn a_token_that_is_missing_foreign_revoked_or_cut_off_is_refused() {
 }
 
 #[tokio::test]
+async fn whoever_knew_an_earlier_simulator_at_the_same_address_is_refused() {
+    let earlier = rig(config()).await;
+    let (token, key) = (earlier.sim.events_token().to_owned(), earlier.sim.jupiterone_token().to_owned());
+    let (address, account) = (earlier.sim.address(), earlier.sim.jupiterone_account().to_owned());
+    earlier.sim.stop().await;
+
+    // The same story under the same seed; only who may tell it is another.
+    let rig = rig(Config { listen: address, ..config() }).await;
+    assert_eq!(rig.sim.jupiterone_account(), account);
+    let asked = told(rig.page_request("itemusages", &token, "{}".to_owned())).await;
+    assert_eq!(asked.0, 401);
+    let body = json!({"source": "api", "scope": "old"});
+    let url = format!("{}/persister/synchronization/jobs", rig.sim.jupiterone_url());
+    let start = rig.client.post(url).bearer_auth(&key).header("JupiterOne-Account", account);
+    assert_eq!(told(start.header("content-type", "application/json").body(body.to_string())).await.0, 401);
+    assert_eq!(rig.sim.report().served() + rig.sim.report().jobs.started, 0);
+}
+
+#[tokio::test]
 async fn a_token_runs_out() {
     let rig = rig(Config { token_lifetime: Some(Duration::ZERO), ..config() }).await;
     assert_eq!(rig.page("itemusages", json!({})).await.0, 401);

@@ -145,16 +145,19 @@ async fn judge(case: &Case) -> Result<(), String> {
     let simulator = simulator(*slow).await;
     let place = Place::of(&simulator);
     std::fs::write(place.path("opgraph.toml"), configuration(&place, &simulator, *sink)).unwrap();
+    let mut logs = Vec::new();
     for death in deaths {
         let (code, signal, said) = run(&place, Some(death)).await?;
         if signal != Some(9) {
             return Err(format!("lived to code {code:?}, signal {signal:?}: {said}"));
         }
+        logs.push(said);
     }
     let (code, signal, said) = run(&place, None).await?;
     if code != Some(0) {
         return Err(format!("the next run ended with code {code:?}, signal {signal:?}: {said}"));
     }
+    logs.push(said);
 
     let mut faults = Vec::new();
     let mut holds = |so: bool, what: &dyn Fn() -> String| {
@@ -196,12 +199,15 @@ async fn judge(case: &Case) -> Result<(), String> {
     let committed: u64 = checkpoints["acme"].values().map(|checkpoint| checkpoint.events).sum();
     let good = report.served() - poison;
     holds(committed == good, &|| format!("{committed} committed of {good}"));
-    // A record that is wrong at JupiterOne: what does the state make of it?
+    // A record that is wrong at JupiterOne: what does the state make of it,
+    // and which job of which run came last?
     let wrong = report.graph.wrong.examples.iter().filter_map(|text| text.split(": ").next());
     let wrong: Vec<String> = wrong.map(str::to_owned).collect();
     if *sink != Sink::Graph && !wrong.is_empty() {
         let known = store.directory("acme", wrong).await.unwrap();
         holds(false, &|| format!("the state knows {known:?}"));
+        holds(false, &|| format!("the jobs as they were started: {:#?}", simulator.jobs()));
+        holds(false, &|| format!("the runs said:\n{}", logs.join("\n--- killed ---\n")));
     }
     let claim = store.claim("acme", &[], UnixMs(0)).await.unwrap();
     let notes: Vec<_> = claim.unsettled.iter().filter(|note| note.name != "jupiterone/directory").collect();

@@ -18,3 +18,5 @@ mod pairs;
 mod records;
 
 mod outages;
+
+mod cut_off;

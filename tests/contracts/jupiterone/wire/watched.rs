@@ -9,6 +9,7 @@ use std::{
 
 use opgraph_simulator::Simulator;
 use opgraph_state::{Claim, Commit, Cursor, Epoch, MemoryStore, Store, StoreError, UnixMs, UploadNote};
+use tokio::sync::Notify;
 
 use crate::support::store::passed_on;
 
@@ -17,6 +18,7 @@ pub(super) struct Watched {
     inner: MemoryStore,
     simulator: Arc<Simulator>,
     seen: Arc<Mutex<Seen>>,
+    cut: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -35,6 +37,19 @@ pub(super) struct Seen {
     pub(super) fail_notes: u32,
     /// The next so many commits fail, each once nothing is under way at JupiterOne any more.
     pub(super) fail_commits: u32,
+    /// Commits made.
+    pub(super) commits: u64,
+    /// Where the run is to be cut off.
+    pub(super) cut: Option<Cut>,
+}
+
+/// A commit that its run does not live through.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    /// So many are made before.
+    pub(super) commits: u32,
+    /// It is made, and nobody hears of it; or it is not made.
+    pub(super) behind: bool,
 }
 
 /// What a disk says that is full.
@@ -45,11 +60,33 @@ fn full(doing: &str) -> StoreError {
 impl Watched {
     pub(super) fn new(simulator: Arc<Simulator>) -> Watched {
         let seen = Seen { one_upload: true, ..Seen::default() };
-        Watched { inner: MemoryStore::default(), simulator, seen: Arc::new(Mutex::new(seen)) }
+        Watched {
+            inner: MemoryStore::default(),
+            simulator,
+            seen: Arc::new(Mutex::new(seen)),
+            cut: Arc::default(),
+        }
     }
 
     pub(super) fn seen<T>(&self, look: impl FnOnce(&mut Seen) -> T) -> T {
         look(&mut self.seen.lock().unwrap())
+    }
+
+    /// Returns when a run has come to where it is to be cut off. It gets no further.
+    pub(super) async fn is_cut(&self) {
+        self.cut.notified().await;
+    }
+
+    /// Whether the next commit is the one to be cut off at.
+    fn cut_here(&self) -> Option<Cut> {
+        self.seen(|seen| match &mut seen.cut {
+            Some(Cut { commits: 0, .. }) => seen.cut.take(),
+            Some(cut) => {
+                cut.commits -= 1;
+                None
+            }
+            None => None,
+        })
     }
 
     /// Every job that the commit settles is over, and FINISHED if this run started it.
@@ -113,8 +150,17 @@ impl Store for Watched {
             self.quiet().await;
             return Err(full("commit"));
         }
-        self.look(&commit);
-        self.inner.commit(commit).await
+        let cut = self.cut_here();
+        if cut.is_none_or(|cut| cut.behind) {
+            self.look(&commit);
+            self.inner.commit(commit).await?;
+            self.seen(|seen| seen.commits += 1);
+        }
+        if cut.is_some() {
+            self.cut.notify_one();
+            std::future::pending::<()>().await;
+        }
+        Ok(())
     }
 
     async fn note_upload(&self, tenant: &str, epoch: Epoch, note: UploadNote) -> Result<(), StoreError> {
