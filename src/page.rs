@@ -48,7 +48,8 @@ impl Place {
                 newest_event: None,
                 seen: Vec::new(),
                 rewound: false,
-                caught_up: false,
+                latest: None,
+                through: false,
             },
             quarantined: Vec::new(),
             released: Vec::new(),
@@ -71,9 +72,16 @@ impl Place {
         self
     }
 
-    /// Notes whether the API said that nothing more was waiting.
-    pub fn with_caught_up(mut self, caught_up: bool) -> Place {
-        self.step.caught_up = caught_up;
+    /// Notes the latest event time of the page, not later than now.
+    pub fn with_latest(mut self, at: Option<UnixMs>) -> Place {
+        self.step.latest = at;
+        self
+    }
+
+    /// Notes whether the page is through the overlap of any rewind before it:
+    /// nothing more was waiting, or it lies certainly behind what was read then.
+    pub fn with_through(mut self, through: bool) -> Place {
+        self.step.through = through;
         self
     }
 
@@ -126,9 +134,9 @@ impl<T> Page<T> {
         &self.place.released
     }
 
-    /// Whether nothing more was waiting behind the page.
-    pub fn is_caught_up(&self) -> bool {
-        self.place.step.caught_up
+    /// Whether nothing behind the page can have been read before a rewind.
+    pub fn is_through(&self) -> bool {
+        self.place.step.through
     }
 
     /// Notes the ids of the events that the page still holds, once.
@@ -242,14 +250,15 @@ impl Coverage {
 
 /// Joins the step that follows onto `so_far`.
 ///
-/// A rewind in the second step makes the stream catch up anew; otherwise it has
-/// caught up once either step says so.
+/// A rewind in the second step has an overlap of its own; otherwise the whole is
+/// through once either step says so.
 fn join(so_far: &mut Step, next: &Step) -> Result<(), NotJoined> {
     so_far.advance = so_far.advance.clone().then(next.advance.clone())?;
     so_far.source = next.source.clone();
     so_far.newest_event = so_far.newest_event.max(next.newest_event);
     so_far.seen.extend_from_slice(&next.seen);
-    so_far.caught_up = if next.rewound { next.caught_up } else { so_far.caught_up || next.caught_up };
+    so_far.latest = so_far.latest.max(next.latest);
+    so_far.through = if next.rewound { next.through } else { so_far.through || next.through };
     so_far.rewound |= next.rewound;
     Ok(())
 }

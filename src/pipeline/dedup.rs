@@ -46,7 +46,7 @@ pub(super) async fn run<T: Store>(
         });
         meter.stream(stream).duplicates.add((before - fresh.len()) as u64);
         page.remember(fresh);
-        if page.is_caught_up() {
+        if page.is_through() {
             seen.horizon = None;
         }
         let (ids, bytes) = seen.size();

@@ -63,6 +63,8 @@ pub fn pages<S: Source>(
     let reader = Reader {
         at: reading.checkpoint.cursor.clone(),
         newest: reading.checkpoint.newest_event,
+        latest: None,
+        rewound_from: reading.checkpoint.rewound_from,
         caught_up: false,
         rewinds: 0,
         reading,
@@ -73,7 +75,13 @@ pub fn pages<S: Source>(
 struct Reader<S> {
     reading: Reading<S>,
     at: Cursor,
+    /// What has been reached for certain.
     newest: Option<UnixMs>,
+    /// The latest event read in this run.
+    latest: Option<UnixMs>,
+    /// The latest event that had been read when the stream went back, until it
+    /// is well behind.
+    rewound_from: Option<UnixMs>,
     caught_up: bool,
     rewinds: u32,
 }
@@ -132,6 +140,12 @@ impl<S: Source> Reader<S> {
         // read: what the oldest event says has certainly been reached.
         let reached = if self.caught_up { newest } else { events.oldest().min(newest) };
         self.newest = self.newest.max(reached);
+        self.latest = self.latest.max(newest);
+        // A stream that is read at full speed for days does not catch up, and
+        // need not remember everything until it does.
+        let behind = self.rewound_from.is_some_and(|from| events.oldest() > Some(from.plus(REWIND_OVERLAP)));
+        let through = self.caught_up || behind;
+        self.rewound_from = self.rewound_from.filter(|_| !through);
         counted.pages.add(1);
         counted.events.add((events.len() + rejected.len()) as u64);
         meter.bytes_in.add(events.bytes() as u64);
@@ -147,7 +161,8 @@ impl<S: Source> Reader<S> {
         let from = std::mem::replace(&mut self.at, next.clone());
         let place = Place::new(*stream, Advance::new(from, next), source.info())
             .with_newest_event(reached)
-            .with_caught_up(self.caught_up)
+            .with_latest(newest)
+            .with_through(through)
             .with_quarantined(quarantined.collect());
         Some(Page::new(events, place, None))
     }
@@ -166,6 +181,7 @@ impl<S: Source> Reader<S> {
         info!(from = ?self.at, to = to.0, "rewind");
         meter.stream(*stream).rewinds.add(1);
         self.caught_up = false;
+        self.rewound_from = self.rewound_from.max(self.newest).max(self.latest);
         let to = Cursor::Since(to);
         let from = std::mem::replace(&mut self.at, to.clone());
         let place = Place::new(*stream, Advance::new(from, to), source.info()).with_rewind();

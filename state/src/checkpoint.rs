@@ -41,6 +41,11 @@ pub struct Checkpoint {
     /// A rewind's overlap is being read again: seen ids are kept whole until it is through.
     #[serde(default)]
     pub rewinding: bool,
+    /// The newest event that had been read when the stream went back: what is
+    /// well behind it was never read before. `None` unless rewinding, and where
+    /// nobody knows.
+    #[serde(default)]
+    pub rewound_from: Option<UnixMs>,
 }
 
 impl Checkpoint {
@@ -55,6 +60,7 @@ impl Checkpoint {
             commits: 0,
             events: 0,
             rewinding: false,
+            rewound_from: None,
         }
     }
 
@@ -92,6 +98,11 @@ impl Checkpoint {
         }
         let moved = step.advance.to() != step.advance.from();
         let rewound = step.rewound || moved && matches!(step.advance.to(), Cursor::Since(_));
+        let rewinding = (self.rewinding || rewound) && !step.through;
+        let rewound_from = match rewound {
+            true => self.rewound_from.max(self.newest_event).max(step.latest),
+            false => self.rewound_from,
+        };
         Ok(Checkpoint {
             cursor: step.advance.to().clone(),
             source: step.source.clone(),
@@ -100,7 +111,8 @@ impl Checkpoint {
             committed_at: Some(at),
             commits: self.commits + 1,
             events: self.events + step.events(),
-            rewinding: (self.rewinding || rewound) && !step.caught_up,
+            rewinding,
+            rewound_from: rewound_from.filter(|_| rewinding),
         })
     }
 
@@ -126,7 +138,8 @@ impl Checkpoint {
             }
             (cursor, _) => cursor.clone(),
         };
-        Checkpoint { cursor, rewinding: true, ..self.clone() }
+        let rewound_from = self.rewound_from.max(self.newest_event);
+        Checkpoint { cursor, rewinding: true, rewound_from, ..self.clone() }
     }
 
     /// Returns the checkpoint that takes the place of `stored` by an import: ids
@@ -148,6 +161,7 @@ impl Checkpoint {
             newest_event: self.newest_event.min(at),
             cursor: to,
             rewinding: true,
+            rewound_from: self.rewound_from.max(self.newest_event),
             ..self.clone()
         }
     }
@@ -206,7 +220,8 @@ mod tests {
             let newest_event = newest.map(UnixMs);
             let was = Checkpoint { newest_event, rewinding, events: 9, ..Checkpoint::starting_at(cursor) };
             let again = was.read_again(start.map(UnixMs), Duration::from_millis(100));
-            assert_eq!(again, Checkpoint { cursor: expect, rewinding: true, ..was });
+            let expect = Checkpoint { cursor: expect, rewinding: true, rewound_from: newest_event, ..was };
+            assert_eq!(again, expect);
         };
         let (since, token) = (|at| Cursor::Since(UnixMs(at)), || Cursor::Token("t".to_owned()));
         check(since(50), None, false, Some(80), since(50));

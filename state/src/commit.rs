@@ -38,15 +38,27 @@ pub struct Step {
     pub source: SourceInfo,
     /// The newest event time in the step, if it held any event.
     pub newest_event: Option<UnixMs>,
+    /// The latest event time in the step, not later than it was read: the ids of
+    /// the step are kept as long as a rewind can reach it. `None`: as if all
+    /// had happened when they arrived.
+    pub latest: Option<UnixMs>,
     /// The ids of the step's events, one list a page.
     pub seen: Vec<Vec<Fingerprint>>,
     /// A rewind lies inside the step (its end may be a token again).
     pub rewound: bool,
-    /// A page of the step, behind any rewind in it, said that nothing more was waiting.
-    pub caught_up: bool,
+    /// A page of the step, behind any rewind in it, said that nothing more was
+    /// waiting, or lies certainly behind all that was read before the rewind.
+    pub through: bool,
 }
 
 impl Step {
+    /// The hour under which the step's ids are kept: that of its latest event, or
+    /// of its arrival if that was earlier. So what is kept depends on how much
+    /// happened within the horizon, not on how fast it was read.
+    pub(crate) fn filed_under(&self, arrival: UnixMs) -> i64 {
+        self.latest.map_or(arrival, |latest| latest.min(arrival)).hour()
+    }
+
     /// How many events the step holds, duplicates left out.
     pub fn events(&self) -> u64 {
         self.seen.iter().map(|page| page.len() as u64).sum()

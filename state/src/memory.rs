@@ -33,7 +33,7 @@ struct Tenant {
 #[derive(Clone)]
 struct Stream {
     checkpoint: Checkpoint,
-    /// By hour of arrival, the stream's commit number, and page.
+    /// By the hour they are filed under, the stream's commit number, and page.
     seen: BTreeMap<(i64, u64, usize), Vec<Fingerprint>>,
 }
 
@@ -85,7 +85,11 @@ impl Tenant {
                 .ok_or_else(|| never_claimed(&commit.tenant, &step.stream))?
                 .advanced(run.epoch, commit.epoch, step, commit.at)?;
             for (page, ids) in step.seen.iter().enumerate().filter(|(_, ids)| !ids.is_empty()) {
-                arrived.push((&step.stream, (commit.at.hour(), checkpoint.commits, page), ids.clone()));
+                arrived.push((
+                    &step.stream,
+                    (step.filed_under(commit.at), checkpoint.commits, page),
+                    ids.clone(),
+                ));
             }
             moved.insert(&step.stream, checkpoint);
         }

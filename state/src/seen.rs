@@ -24,7 +24,7 @@ impl Fingerprint {
 /// How long ids are kept unless the operator says otherwise.
 pub(crate) const DEFAULT_HORIZON: Duration = Duration::from_secs(72 * 3600);
 
-/// Returns the oldest hour of arrival whose ids a stream keeps; `None` if it keeps all.
+/// Returns the oldest hour whose ids a stream keeps (see [`crate::Step::latest`]); `None` if it keeps all.
 ///
 /// | rewinding | newest event | kept from                          |
 /// |-----------|--------------|------------------------------------|

@@ -1,18 +1,21 @@
 //! Going back in time: a refused cursor, and what dedup makes of the repeats.
 
 use std::{
+    pin::pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
+use futures::StreamExt;
 use opgraph::{
+    clock::Clock,
     http::{Failure, Remedy},
     pipeline::{self, Limits},
     sink::memory::MemorySink,
-    source::Source,
+    source::{Pace, Reading, Source, pages},
     stream::{Read, Stream, read_page},
 };
-use opgraph_state::{Cursor, MemoryStore, SourceInfo, Store, UnixMs};
+use opgraph_state::{Checkpoint, Cursor, MemoryStore, SourceInfo, Store, UnixMs};
 
 use crate::support::{self, START, Scripted, Trouble, failure, key};
 
@@ -49,6 +52,34 @@ fn refusing(inner: Arc<Scripted>, times: usize) -> Arc<Refusing> {
 }
 
 const EVENTS: usize = 5_000;
+
+#[tokio::test(start_paused = true)]
+async fn a_rewind_is_over_once_what_was_read_before_lies_well_behind() {
+    let inner = Scripted::new(EVENTS, 100, 1, Trouble::default());
+    let store = MemoryStore::default();
+    let mut claim = support::claim(&store, "acme").await;
+    let checkpoint = claim.checkpoints.remove(Stream::ItemUsages.name()).unwrap();
+    // The stream had been read for 100 minutes when it went back.
+    let rewound_from = Some(START.plus(Duration::from_secs(100 * 60)));
+    let checkpoint = Checkpoint { rewinding: true, rewound_from, ..checkpoint };
+    let reading = Reading {
+        source: inner,
+        stream: Stream::ItemUsages,
+        checkpoint,
+        first: START,
+        pace: Pace::Once,
+        clock: Clock::starting_at(START.plus(Duration::from_secs(90 * 24 * 3600))),
+        meter: Arc::default(),
+    };
+    let mut pages = pin!(pages(reading));
+    let mut through = Vec::new();
+    while let Some(page) = pages.next().await {
+        through.push(page.unwrap().is_through());
+    }
+    // 100 events and 48 hours of them lie in the first 30 pages; the last page has caught up.
+    let expected: Vec<bool> = (0..EVENTS / 100).map(|page| page == 30 || page == EVENTS / 100 - 1).collect();
+    assert_eq!(through, expected);
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_cursor_is_read_again_with_overlap_and_dedup_absorbs_the_repeats() {

@@ -26,6 +26,7 @@ pub async fn a_commit_moves_the_cursor_and_counts<S: Store>(fresh: &impl Fn() ->
         commits: 1,
         events: 5,
         rewinding: false,
+        rewound_from: None,
     };
     assert_eq!(stored(&store, "acme", "s").await.as_ref(), Some(&expected));
     let second = Step { source: expected.source.clone(), seen: vec![ids(5..6)], ..step("s", "b", "c") };

@@ -46,13 +46,14 @@ macro_rules! for_each_guarantee {
             commits::a_commit_without_steps_is_still_fenced,
             rewinds::a_rewind_fences_the_run_and_keeps_everything_but_the_place,
             rewinds::a_rewind_of_a_stream_never_seen_creates_it,
-            rewinds::a_stream_is_rewinding_until_it_has_caught_up,
+            rewinds::a_stream_is_rewinding_until_it_is_through,
             imports::an_import_starts_a_tenant_where_another_store_was,
             imports::an_import_over_checkpoints_is_refused_unless_it_replaces_them,
             seen::ids_come_back_newest_first,
             seen::a_limit_is_met_with_whole_pages,
             seen::a_page_of_any_length_comes_back_whole,
             pruning::ids_from_before_the_horizon_go,
+            pruning::a_backlog_is_kept_by_when_it_happened,
             pruning::the_clock_alone_prunes_nothing,
             pruning::nothing_is_pruned_while_a_stream_is_rewinding,
             pruning::one_stream_does_not_prune_another,
@@ -118,9 +119,10 @@ fn step(stream: &str, from: &str, to: &str) -> Step {
         advance: Advance::new(token(from), token(to)),
         source: SourceInfo::default(),
         newest_event: None,
+        latest: None,
         seen: Vec::new(),
         rewound: false,
-        caught_up: false,
+        through: false,
     }
 }
 

@@ -41,6 +41,23 @@ pub async fn ids_from_before_the_horizon_go<S: Store>(fresh: &impl Fn() -> S) {
     assert_eq!(seen_of(&store, "acme", "s").await, newest_first(4..5));
 }
 
+/// A first read brings months within an hour: what is kept are the ids of the
+/// horizon's events, however fast they were read; never those of a later event.
+pub async fn a_backlog_is_kept_by_when_it_happened<S: Store>(fresh: &impl Fn() -> S) {
+    let store = fresh();
+    let run = claim(&store, "acme", &["s"]).await;
+    for (page, happened) in [(0, 1), (1, 40), (2, 73), (3, 74), (4, 120)] {
+        let latest = Some(hours(happened));
+        arrive_as(&store, run.epoch, 5_000, happened, page, |step| Step { latest, ..step }).await;
+    }
+    assert_eq!(seen_of(&store, "acme", "s").await, newest_first(2..5));
+    // A clock that is ahead files nothing later than it arrived.
+    let ahead = Some(hours(9_999));
+    arrive_as(&store, run.epoch, 5_001, 121, 5, |step| Step { latest: ahead, ..step }).await;
+    arrive(&store, run.epoch, 5_100, 5_100, 6).await;
+    assert_eq!(seen_of(&store, "acme", "s").await, newest_first(6..7));
+}
+
 /// After a week off, a rewind goes back from the newest event of a week ago: the
 /// ids from then have to be there, whatever the clock says now.
 pub async fn the_clock_alone_prunes_nothing<S: Store>(fresh: &impl Fn() -> S) {
@@ -65,7 +82,7 @@ pub async fn nothing_is_pruned_while_a_stream_is_rewinding<S: Store>(fresh: &imp
     arrive(&store, run.epoch, 400, 400, 1).await;
     arrive(&store, run.epoch, 401, 401, 2).await;
     assert_eq!(seen_of(&store, "acme", "s").await, newest_first(0..3));
-    arrive_as(&store, run.epoch, 402, 402, 3, |step| Step { caught_up: true, ..step }).await;
+    arrive_as(&store, run.epoch, 402, 402, 3, |step| Step { through: true, ..step }).await;
     assert_eq!(seen_of(&store, "acme", "s").await, newest_first(1..4));
     // A step that starts a rewind prunes nothing either.
     arrive_as(&store, run.epoch, 900, 900, 4, |step| Step { rewound: true, ..step }).await;

@@ -17,7 +17,11 @@ pub async fn a_rewind_fences_the_run_and_keeps_everything_but_the_place<S: Store
     let rewound = store.rewind("acme", "s", back.clone(), hours(5)).await.expect("rewinds");
     let (since, newest_event) = (Some(hours(-46)), Some(hours(-46)));
     let known = before["s"].clone();
-    assert_eq!(rewound, Checkpoint { cursor: back, rewinding: true, since, newest_event, ..known });
+    let rewound_from = Some(hours(2));
+    assert_eq!(
+        rewound,
+        Checkpoint { cursor: back, rewinding: true, rewound_from, since, newest_event, ..known }
+    );
     assert_eq!(stored(&store, "acme", "s").await, Some(rewound.clone()));
     assert_eq!(stored(&store, "acme", "t").await.as_ref(), before.get("t"));
     assert_eq!(seen_of(&store, "acme", "s").await, newest_first(0..4));
@@ -41,8 +45,8 @@ pub async fn a_rewind_of_a_stream_never_seen_creates_it<S: Store>(fresh: &impl F
     assert_eq!(run.checkpoints["s"], rewound);
 }
 
-/// Whichever way a rewind came about, it lasts until a step has caught up.
-pub async fn a_stream_is_rewinding_until_it_has_caught_up<S: Store>(fresh: &impl Fn() -> S) {
+/// Whichever way a rewind came about, it lasts until a step is through the overlap.
+pub async fn a_stream_is_rewinding_until_it_is_through<S: Store>(fresh: &impl Fn() -> S) {
     let store = fresh();
     let run = claim(&store, "acme", &["s"]).await;
     let since = Cursor::Since(hours(1));
@@ -53,17 +57,25 @@ pub async fn a_stream_is_rewinding_until_it_has_caught_up<S: Store>(fresh: &impl
         // A step that ends at an instant is a rewind.
         (Step { advance: moved(&a, &since), ..plain.clone() }, true),
         (Step { advance: moved(&since, &b), ..plain.clone() }, true),
-        (Step { advance: moved(&b, &c), caught_up: true, ..plain.clone() }, false),
+        (Step { advance: moved(&b, &c), through: true, ..plain.clone() }, false),
         (Step { advance: moved(&c, &d), ..plain.clone() }, false),
         // So is one with a rewind inside.
         (Step { advance: moved(&d, &a), rewound: true, ..plain.clone() }, true),
         (Step { advance: moved(&a, &b), ..plain.clone() }, true),
         // One step may hold a rewind and all of what had to be read again.
-        (Step { advance: moved(&b, &c), rewound: true, caught_up: true, ..plain }, false),
+        (Step { advance: moved(&b, &c), rewound: true, through: true, ..plain }, false),
     ];
     for (at, (step, expected)) in cases.into_iter().enumerate() {
         store.commit(commit("acme", run.epoch, hours(1), vec![step])).await.expect("commits");
         let rewinding = stored(&store, "acme", "s").await.map(|stored| stored.rewinding);
         assert_eq!(rewinding, Some(expected), "step {at}");
+    }
+    // Until then it is known how far the stream had been read.
+    let read = Step { newest_event: Some(hours(7)), latest: Some(hours(9)), ..step("s", "c", "d") };
+    let back = Step { rewound: true, latest: Some(hours(8)), ..step("s", "d", "e") };
+    let through = Step { through: true, ..step("s", "e", "f") };
+    for (step, expected) in [(read, None), (back, Some(hours(8))), (through, None)] {
+        store.commit(commit("acme", run.epoch, hours(1), vec![step])).await.expect("commits");
+        assert_eq!(stored(&store, "acme", "s").await.and_then(|stored| stored.rewound_from), expected);
     }
 }

@@ -163,7 +163,7 @@ fn put_step(
     )?;
     put_checkpoint(overlay, &commit.tenant, &step.stream, &checkpoint)?;
     let stream = rows::stream(&commit.tenant, &step.stream);
-    let hour = commit.at.hour();
+    let hour = step.filed_under(commit.at);
     let mut added = 0;
     for (page, ids) in (0..).zip(&step.seen) {
         let page = SeenPage { hour, commit: checkpoint.commits, page };

@@ -35,9 +35,10 @@ pub fn stored(data: &[u8]) {
                 advance: Advance::new(stored.checkpoint.cursor.clone(), Cursor::Since(UnixMs(i64::MIN))),
                 source: SourceInfo::default(),
                 newest_event: None,
+                latest: None,
                 seen: vec![vec![crate::Fingerprint(0)]],
                 rewound: false,
-                caught_up: false,
+                through: false,
             };
             let advanced = stored.checkpoint.advanced(Epoch(1), Epoch(1), &step, UnixMs(i64::MAX));
             let advanced = advanced.expect("a step from the stored cursor is accepted");

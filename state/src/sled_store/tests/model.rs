@@ -27,7 +27,7 @@ struct StepOf {
     newest: Option<u8>,
     pages: Vec<u16>,
     rewound: bool,
-    caught_up: bool,
+    through: bool,
 }
 
 fn requests() -> impl Strategy<Value = Vec<Request>> {
@@ -39,13 +39,8 @@ fn requests() -> impl Strategy<Value = Vec<Request>> {
         proptest::bool::weighted(0.1),
         proptest::bool::weighted(0.4),
     );
-    let step = step.prop_map(|(to, newest, pages, rewound, caught_up)| StepOf {
-        to,
-        newest,
-        pages,
-        rewound,
-        caught_up,
-    });
+    let step =
+        step.prop_map(|(to, newest, pages, rewound, through)| StepOf { to, newest, pages, rewound, through });
     let steps = proptest::collection::vec((name.clone(), proptest::bool::weighted(0.1), step), 0..3);
     let one = prop_oneof![
         2 => (name.clone(), proptest::collection::vec(name.clone(), 0..3)).prop_map(|(tenant, streams)| Request::Claim(tenant, streams)),
@@ -106,9 +101,10 @@ async fn ask(store: &impl Store, request: &Request, at: i64) -> String {
                     advance: Advance::new(from.unwrap_or(Cursor::Token("?".to_owned())), to),
                     source: SourceInfo::default(),
                     newest_event: of.newest.map(|newest| UnixMs(i64::from(newest).min(at) * HOUR)),
+                    latest: None,
                     seen: of.pages.iter().enumerate().map(page).collect(),
                     rewound: of.rewound,
-                    caught_up: of.caught_up,
+                    through: of.through,
                 });
             }
             for directory in 0..more % 4 {
