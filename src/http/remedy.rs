@@ -182,6 +182,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_refusal_names_what_a_person_can_mend() {
+        let check = |status: u16, asked: Asked, words: &str| {
+            let remedy = for_status(status, asked, None);
+            assert!(remedy.hint().unwrap_or_default().contains(words), "{status} to {asked:?}: {remedy:?}");
+        };
+        for status in [401, 403] {
+            check(status, Asked::SyncJob, "persister:Synchronize");
+            check(status, Asked::NextPage, "Events Reporting token");
+        }
+        check(404, Asked::SyncJob, "integration instance");
+        check(404, Asked::FirstPage, "truncated token");
+        check(407, Asked::FirstPage, "proxy");
+        check(307, Asked::SyncJob, "redirects are never followed");
+        check(418, Asked::Introspection, "refused the request");
+    }
+
+    #[test]
     fn the_table_says_what_to_do_about_each_status() {
         use Asked::{FirstPage, Introspection, NextPage, SyncJob};
         let all = [FirstPage, NextPage, Introspection, SyncJob];

@@ -54,6 +54,7 @@ macro_rules! for_each_guarantee {
             seen::a_page_of_any_length_comes_back_whole,
             pruning::ids_from_before_the_horizon_go,
             pruning::a_backlog_is_kept_by_when_it_happened,
+            pruning::what_is_too_old_when_it_comes_goes_at_once,
             pruning::the_clock_alone_prunes_nothing,
             pruning::nothing_is_pruned_while_a_stream_is_rewinding,
             pruning::one_stream_does_not_prune_another,

@@ -58,6 +58,17 @@ pub async fn a_backlog_is_kept_by_when_it_happened<S: Store>(fresh: &impl Fn() -
     assert_eq!(seen_of(&store, "acme", "s").await, newest_first(6..7));
 }
 
+/// What comes late is not kept for having come late, though the limit has not moved.
+pub async fn what_is_too_old_when_it_comes_goes_at_once<S: Store>(fresh: &impl Fn() -> S) {
+    let store = fresh();
+    let run = claim(&store, "acme", &["s"]).await;
+    arrive(&store, run.epoch, 200, 200, 0).await;
+    arrive(&store, run.epoch, 200, 200, 1).await;
+    let latest = Some(hours(50));
+    arrive_as(&store, run.epoch, 201, 200, 2, |step| Step { latest, ..step }).await;
+    assert_eq!(seen_of(&store, "acme", "s").await, newest_first(0..2));
+}
+
 /// After a week off, a rewind goes back from the newest event of a week ago: the
 /// ids from then have to be there, whatever the clock says now.
 pub async fn the_clock_alone_prunes_nothing<S: Store>(fresh: &impl Fn() -> S) {
