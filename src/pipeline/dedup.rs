@@ -29,8 +29,10 @@ pub(super) async fn run<T: Store>(
     while let Some(mut page) = pages.recv().await {
         die_at!("dedup.before");
         let stream = page.stream();
-        // An entry may have been in quarantine for longer than the newest ids reach back.
-        if page.is_rewind() || !page.released().is_empty() {
+        // An entry may have been in quarantine for longer than the newest ids reach
+        // back. What is read for the first page of a retry does for all of them.
+        let reaches_back = !page.released().is_empty() && memory.of(stream).horizon.is_none();
+        if page.is_rewind() || reaches_back {
             memory.recall(&store, &tenant, stream).await?;
             die_at!("rewind.recalled");
         }

@@ -25,8 +25,9 @@ pub struct Checkpoint {
     #[serde(default)]
     pub since: Option<UnixMs>,
     /// The event time that has been reached for certain, which is the newest one
-    /// committed once the stream has caught up: where a rewind counts back from. A person's rewind puts it back too: what comes behind is to
-    /// be read again, whatever happens on the way.
+    /// committed once the stream has caught up: where a rewind counts back from.
+    /// A person's rewind puts it back too: what comes behind is to be read again,
+    /// whatever happens on the way.
     #[serde(default)]
     pub newest_event: Option<UnixMs>,
     /// When the last commit was made, by the committer's clock.
@@ -74,7 +75,7 @@ impl Checkpoint {
     /// | 7, `b`               | 7, `a → b`          | [`Refused::NotChained`]           |
     ///
     /// A step to [`Cursor::Since`] is a rewind: `rewinding` becomes true and
-    /// stays so until a step says that its stream has caught up. The newest
+    /// stays so until a step says that it is through the overlap. The newest
     /// event time never falls, a rewind aside nothing else does either.
     ///
     /// A step may stay where it is, as what comes out of the quarantine does:
