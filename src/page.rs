@@ -1,12 +1,16 @@
 //! What travels through a pipeline: pages, and the places they stand for.
 
-use std::collections::{HashMap, hash_map};
+use std::{
+    collections::{BTreeSet, HashMap, hash_map},
+    convert::Infallible,
+};
 
 use foldhash::fast::FixedState;
 use opgraph_state::{
-    Advance, Checkpoint, Entry, Fingerprint, NotJoined, QuarantineId, Quarantined, SourceInfo, Step, UnixMs,
+    Advance, Checkpoint, Commit, Entry, Epoch, Fingerprint, InventoryChange, NotJoined, QuarantineId,
+    Quarantined, SourceInfo, Step, UnixMs,
 };
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::{
     graph::{Record, Records, Sharing},
@@ -145,12 +149,57 @@ impl<T> Page<T> {
     }
 }
 
-/// What one upload covers: whole pages, joined stream by stream.
+/// A part of a snapshot of vaults and items on its way to the sink: shared
+/// records, and what is known to be listed once every sink has them.
+///
+/// It stands for no step of a stream; a part that is lost with its run is
+/// listed again by the next one.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Shared records only, and only in their newest version.
+    pub records: Records,
+    /// What the commit makes known, in the order of the changes.
+    pub inventory: Vec<InventoryChange>,
+    /// Keys of records that are no more. They go before `records` are taken
+    /// in: a vault that is no more and still named by events is a stub again.
+    pub removed: BTreeSet<String>,
+    /// Dropped once whatever came of the listing is settled.
+    pub trail: Option<Trail>,
+    /// The listing's share of the tenant's bytes in flight.
+    pub allowance: Option<OwnedSemaphorePermit>,
+}
+
+/// Held by everything that a listing becomes, until its commit is durable or
+/// its run has ended: the receiver is closed then.
+pub type Trail = mpsc::Sender<Infallible>;
+
+/// What arrives at the sink.
+#[derive(Debug)]
+pub enum Mapped {
+    /// A page of events.
+    Page(Page<Records>),
+    /// A part of a snapshot.
+    Listing(Listing),
+}
+
+impl Mapped {
+    /// Whether records are taken out. Such a listing has an upload of its own,
+    /// with nothing before it that is not committed, and nothing beside it:
+    /// otherwise what is on its way could bring back what is to go.
+    pub fn removes(&self) -> bool {
+        matches!(self, Mapped::Listing(listing) if !listing.removed.is_empty())
+    }
+}
+
+/// What one upload covers: whole pages, joined stream by stream, and listings.
 #[derive(Clone, Debug, Default)]
 pub struct Coverage {
     steps: Vec<(Stream, Step)>,
     quarantined: Vec<Quarantined>,
     released: Vec<QuarantineId>,
+    removed: BTreeSet<String>,
+    inventory: Vec<InventoryChange>,
+    trails: Vec<Trail>,
     shared: HashMap<String, Entry, FixedState>,
     shared_bytes: usize,
     events: u64,
@@ -177,6 +226,23 @@ impl Coverage {
             self.share(&record);
         }
         Ok(())
+    }
+
+    /// Takes a listing.
+    pub fn list(&mut self, listing: Listing) {
+        let Listing { records, inventory, removed, trail, allowance: _ } = listing;
+        for key in &removed {
+            if let Some(gone) = self.shared.remove(key) {
+                self.shared_bytes -= 2 * gone.key.len() + gone.record.len();
+            }
+        }
+        for record in records.iter() {
+            self.share(&record);
+        }
+        self.bytes += records.bytes();
+        self.inventory.extend(inventory);
+        self.removed.extend(removed);
+        self.trails.extend(trail);
     }
 
     /// Keeps the newest version of a shared record.
@@ -211,11 +277,17 @@ impl Coverage {
     }
 
     /// The step of each stream, in the order the streams first appeared.
-    pub fn steps(&self) -> impl Iterator<Item = (Stream, &Step)> {
+    pub fn steps(&self) -> impl ExactSizeIterator<Item = (Stream, &Step)> {
         self.steps.iter().map(|(stream, step)| (*stream, step))
     }
 
-    /// The newest version of every shared record in the pages, in no order.
+    /// Keys of records that are no more, in order. They go before the shared
+    /// records come: a key may be in both.
+    pub fn removed(&self) -> &BTreeSet<String> {
+        &self.removed
+    }
+
+    /// The newest version of every shared record in the pages and listings, in no order.
     pub fn shared(&self) -> impl Iterator<Item = &Entry> {
         self.shared.values()
     }
@@ -241,10 +313,35 @@ impl Coverage {
         self.bytes
     }
 
-    /// Takes the coverage apart: steps, shared records, what was set aside, what leaves the quarantine.
-    pub fn into_parts(self) -> (Vec<Step>, Vec<Entry>, Vec<Quarantined>, Vec<QuarantineId>) {
-        let steps = self.steps.into_iter().map(|(_, step)| step).collect();
-        (steps, self.shared.into_values().collect(), self.quarantined, self.released)
+    /// What was set aside, by a source or by a sink.
+    pub fn quarantined(&self) -> &[Quarantined] {
+        &self.quarantined
+    }
+
+    /// How many quarantined entries were among it.
+    pub fn released(&self) -> usize {
+        self.released.len()
+    }
+
+    /// Takes out what is dropped once the commit is durable.
+    pub fn take_trails(&mut self) -> Vec<Trail> {
+        std::mem::take(&mut self.trails)
+    }
+
+    /// Turns the coverage into the commit of a run, which also settles these upload notes.
+    pub fn into_commit(self, tenant: &str, epoch: Epoch, at: UnixMs, settled: Vec<String>) -> Commit {
+        Commit {
+            tenant: tenant.to_owned(),
+            epoch,
+            at,
+            steps: self.steps.into_iter().map(|(_, step)| step).collect(),
+            removed: self.removed.into_iter().collect(),
+            directory: self.shared.into_values().collect(),
+            inventory: self.inventory,
+            released: self.released,
+            quarantined: self.quarantined,
+            settled,
+        }
     }
 }
 

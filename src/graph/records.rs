@@ -269,6 +269,20 @@ impl Properties<'_> {
         }
     }
 
+    /// Writes an array of strings, empty ones left out; nothing if none is left.
+    pub fn texts<T: AsRef<str>>(&mut self, name: &str, values: &[T]) {
+        let mut filled = values.iter().map(AsRef::as_ref).filter(|value| !value.is_empty()).peekable();
+        if filled.peek().is_none() {
+            return;
+        }
+        let json = self.name(name);
+        for (at, value) in filled.enumerate() {
+            json.push(if at == 0 { '[' } else { ',' });
+            json::push_string(json, json::cut(value));
+        }
+        json.push(']');
+    }
+
     /// Writes an array of one string, or `null`: what a class demands.
     pub fn texts_or_null(&mut self, name: &str, value: Option<&str>) {
         match value.filter(|value| !value.is_empty()) {

@@ -230,8 +230,47 @@ impl RecordType {
         }
     }
 
+    /// Reads a `_key`: the type of its record and, for a relationship, the keys
+    /// of both ends. `None` if it is no key of ours.
+    pub fn of_key(key: &str) -> Option<(RecordType, Option<(&str, &str)>)> {
+        let is_of =
+            |of: EntityType, key: &str| key.strip_prefix(of.name()).is_some_and(|rest| rest.starts_with(':'));
+        let relationship = RelationshipType::ALL.iter().find_map(|of| {
+            let middle = format!("|{}|{}:", of.verb().to_ascii_lowercase(), of.to().name());
+            let at = key.find(&middle).filter(|_| is_of(of.from(), key))?;
+            let to = at + of.verb().len() + 2;
+            Some((RecordType::Relationship(*of), Some((&key[..at], &key[to..]))))
+        });
+        let entity = || EntityType::ALL.iter().find(|of| is_of(**of, key));
+        relationship.or_else(|| Some((RecordType::Entity(*entity()?), None)))
+    }
+
     /// Whether this is a relationship.
     pub const fn is_relationship(self) -> bool {
         matches!(self, RecordType::Relationship(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opgraph_state::{UnixMs, Version};
+
+    use super::*;
+    use crate::graph::Records;
+
+    #[test]
+    fn every_key_tells_its_type_and_its_ends() {
+        let mut records = Records::default();
+        let version = Version { rank: 0, at: UnixMs(0) };
+        for id in ["A7", "a:b", "x|y", "|has|"] {
+            EntityType::ALL.iter().for_each(|of| records.entity(*of, id, version).close());
+            RelationshipType::ALL.iter().for_each(|of| records.relationship(*of, id, "TO", UnixMs(0)));
+        }
+        for record in records.iter() {
+            assert_eq!(RecordType::of_key(record.key), Some((record.of, record.ends)), "{}", record.key);
+        }
+        for none in ["", "one_password_vault", "one_password_vaults:1", "A7|has|one_password_secret:1"] {
+            assert_eq!(RecordType::of_key(none), None, "{none}");
+        }
     }
 }

@@ -3,24 +3,30 @@
 use std::sync::Arc;
 
 use opgraph_state::{Epoch, Store, die_at};
-use tokio::sync::mpsc::Receiver;
+use tokio::sync::{mpsc::Receiver, watch};
 use tracing::{debug, warn};
 
 use super::Stopped;
 use crate::{clock::Clock, sink::Ack, stream::Stream, telemetry::Meter};
 
-/// Commits each ack in the order it came. A refused commit ends the run:
+/// Whose commits these are, and who learns of them.
+pub(super) struct Commits<T> {
+    pub(super) store: T,
+    pub(super) tenant: Arc<str>,
+    pub(super) epoch: Epoch,
+    /// Entries that the quarantine may hold.
+    pub(super) ceiling: u64,
+    pub(super) clock: Clock,
+    pub(super) meter: Arc<Meter>,
+    /// How many acks are durable.
+    pub(super) committed: watch::Sender<u64>,
+}
+
+/// Commits each ack in the order it came, and counts in `committed`. A refused commit ends the run:
 /// another run owns the tenant, or a page is missing.
-pub(super) async fn run<T: Store>(
-    mut acks: Receiver<Ack>,
-    store: T,
-    tenant: Arc<str>,
-    epoch: Epoch,
-    ceiling: u64,
-    clock: Clock,
-    meter: Arc<Meter>,
-) -> Result<(), Stopped> {
-    while let Some(ack) = acks.recv().await {
+pub(super) async fn run<T: Store>(mut acks: Receiver<Ack>, commits: Commits<T>) -> Result<(), Stopped> {
+    let Commits { store, tenant, epoch, ceiling, clock, meter, committed } = commits;
+    while let Some(mut ack) = acks.recv().await {
         let set_aside = ack.quarantined() as u64;
         // A retry that fails again makes the quarantine no fuller than it was.
         let more = set_aside.saturating_sub(ack.released() as u64);
@@ -32,10 +38,13 @@ pub(super) async fn run<T: Store>(
             die_at!("quarantine.before");
         }
         let at = clock.now();
+        let trails = ack.take_trails();
         let commit = ack.into_commit(&tenant, epoch, at);
         let steps: Vec<_> = commit.steps.iter().map(|step| (step.stream.clone(), step.events())).collect();
         die_at!("commit.before");
         store.commit(commit).await?;
+        committed.send_modify(|count| *count += 1);
+        drop(trails);
         die_at!("commit.after");
 
         meter.uploads.add(1);

@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{Receiver, Sender};
 use super::Stopped;
 use crate::{
     graph::Records,
-    page::Page,
+    page::{Mapped, Page},
     stream::{Events, Mapping},
     telemetry::Meter,
 };
@@ -18,7 +18,7 @@ pub(super) async fn run(
     mut pages: Receiver<Page<Events>>,
     mapping: Mapping,
     meter: Arc<Meter>,
-    out: Sender<Page<Records>>,
+    out: Sender<Mapped>,
 ) -> Result<(), Stopped> {
     while let Some(page) = pages.recv().await {
         let page = page.map(|events| {
@@ -28,7 +28,7 @@ pub(super) async fn run(
         });
         meter.mapped(&page.items);
         die_at!("map.after");
-        if out.send(page).await.is_err() {
+        if out.send(Mapped::Page(page)).await.is_err() {
             break;
         }
     }

@@ -29,12 +29,13 @@ use std::sync::Arc;
 
 use opgraph_state::{Checkpoint, Epoch, Store, StoreError, UnixMs};
 use tokio::{
-    sync::{Semaphore, mpsc::channel},
+    sync::{Semaphore, mpsc::channel, watch},
     task::{JoinError, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
+use self::commit::Commits;
 use crate::{
     clock::Clock,
     http::{Failure, Halt, Remedy},
@@ -120,6 +121,7 @@ pub async fn run<S: Source, K: Sink, T: Store + Clone>(run: Run<S, K, T>) -> Res
     let (fresh_out, fresh) = channel(limits.pages);
     let (mapped_out, mapped) = channel(limits.pages);
     let (acks_out, acks) = channel(limits.pages);
+    let (count, committed) = watch::channel(0);
 
     let mut fetchers = JoinSet::new();
     for (stream, checkpoint) in streams {
@@ -137,10 +139,10 @@ pub async fn run<S: Source, K: Sink, T: Store + Clone>(run: Run<S, K, T>) -> Res
         dedup::run(fetched, seen, store.clone(), tenant.clone(), meter.clone(), fresh_out).in_current_span(),
     );
     stages.spawn(map::run(fresh, run.mapping, meter.clone(), mapped_out).in_current_span());
-    stages.spawn(upload::run(mapped, sink, acks_out).in_current_span());
-    stages.spawn(
-        commit::run(acks, store, tenant, epoch, limits.quarantine, clock, meter.clone()).in_current_span(),
-    );
+    stages.spawn(upload::run(mapped, sink, acks_out, committed).in_current_span());
+    let ceiling = limits.quarantine;
+    let commits = Commits { store, tenant, epoch, ceiling, clock, meter: meter.clone(), committed: count };
+    stages.spawn(commit::run(acks, commits).in_current_span());
 
     let mut drained = Drained::default();
     while !(fetchers.is_empty() && stages.is_empty()) {

@@ -17,16 +17,19 @@ use opgraph_state::{
     Checkpoint, Epoch, QuarantineId, Quarantined, Refused, Store, StoreError, UnixMs, Version,
 };
 use tokio::{
-    sync::mpsc::{Sender, channel},
+    sync::{
+        mpsc::{Sender, channel},
+        watch,
+    },
     task::JoinSet,
 };
 use tracing::Instrument;
 
-use super::{Limits, Stopped, commit, dedup, map, upload};
+use super::{Limits, Stopped, commit, commit::Commits, dedup, map, upload};
 use crate::{
     clock::Clock,
     graph::{Records, Written, records::STUB},
-    page::{Page, Place},
+    page::{Mapped, Page, Place},
     sink::Sink,
     stream::{Events, Mapping, Stream, read_events},
     telemetry::Meter,
@@ -75,6 +78,7 @@ pub async fn run<K: Sink, T: Store + Clone>(retry: Retry<K, T>) -> Result<(), St
     let (fresh_out, fresh) = channel(limits.pages);
     let (mapped_out, mapped) = channel(limits.pages);
     let (acks_out, acks) = channel(limits.pages);
+    let (count, committed) = watch::channel(0);
 
     let reader = Reader { store: store.clone(), tenant: tenant.clone(), streams };
     let mut stages = JoinSet::new();
@@ -83,8 +87,10 @@ pub async fn run<K: Sink, T: Store + Clone>(retry: Retry<K, T>) -> Result<(), St
         dedup::run(events, seen, store.clone(), tenant.clone(), meter.clone(), fresh_out).in_current_span(),
     );
     stages.spawn(map::run(fresh, mapping, meter.clone(), mapped_out).in_current_span());
-    stages.spawn(upload::run(mapped, sink, acks_out).in_current_span());
-    stages.spawn(commit::run(acks, store, tenant, epoch, limits.quarantine, clock, meter).in_current_span());
+    stages.spawn(upload::run(mapped, sink, acks_out, committed).in_current_span());
+    let ceiling = limits.quarantine;
+    let commits = Commits { store, tenant, epoch, ceiling, clock, meter, committed: count };
+    stages.spawn(commit::run(acks, commits).in_current_span());
     while let Some(ended) = stages.join_next().await {
         ended.map_err(Stopped::Panic)??;
     }
@@ -103,7 +109,7 @@ impl<T: Store> Reader<T> {
         self,
         mut entries: Vec<QuarantineId>,
         events_out: Sender<Page<Events>>,
-        records_out: Sender<Page<Records>>,
+        records_out: Sender<Mapped>,
     ) -> Result<(), Stopped> {
         entries.sort();
         for ids in entries.chunk_by(|one, next| one.stream == next.stream).flat_map(|of| of.chunks(ENTRIES)) {
@@ -116,7 +122,7 @@ impl<T: Store> Reader<T> {
             }
             if !records.is_empty()
                 && let Some(page) = self.records(&records).await?
-                && records_out.send(page).await.is_err()
+                && records_out.send(Mapped::Page(page)).await.is_err()
             {
                 break;
             }

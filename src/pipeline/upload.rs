@@ -1,4 +1,4 @@
-//! Fills uploads with pages, and passes their acks on in order.
+//! Fills uploads with pages and listings, and passes their acks on in order.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use tokio::{
     sync::{
         Semaphore,
         mpsc::{Receiver, Sender, channel},
+        watch,
     },
     time::{Instant, timeout_at},
 };
@@ -15,8 +16,7 @@ use tracing::Instrument;
 
 use super::Stopped;
 use crate::{
-    graph::Records,
-    page::{Coverage, Page},
+    page::{Coverage, Mapped},
     sink::{Ack, Sink, SinkError, Upload},
 };
 
@@ -28,42 +28,65 @@ type Finishing = AbortOnDropHandle<Result<Ack, SinkError>>;
 
 /// Writes pages into uploads. An upload is finished when it is full or old, or
 /// when the pages end; the next one is filled meanwhile, as far as the sink allows.
+/// What removes records has an upload of its own, and nothing goes on beside it;
+/// `committed` counts the acks that are durable.
 pub(super) async fn run<K: Sink>(
-    pages: Receiver<Page<Records>>,
+    arriving: Receiver<Mapped>,
     sink: Arc<K>,
     out: Sender<Ack>,
+    committed: watch::Receiver<u64>,
 ) -> Result<(), Stopped> {
     // Uploads finish side by side. Their acks leave in the order the uploads
     // were filled, whichever is done first: this channel keeps it.
     let (uploads_out, uploads) = channel(sink.limits().finishing + 1);
-    tokio::try_join!(fill(pages, sink, uploads_out), pass_on(uploads, out))?;
+    tokio::try_join!(fill(arriving, sink, uploads_out, committed), pass_on(uploads, out))?;
     Ok(())
 }
 
 /// Fills one upload after the other.
 async fn fill<K: Sink>(
-    mut pages: Receiver<Page<Records>>,
+    mut arriving: Receiver<Mapped>,
     sink: Arc<K>,
     out: Sender<Finishing>,
+    mut committed: watch::Receiver<u64>,
 ) -> Result<(), Stopped> {
     let limits = sink.limits();
     let slots = Arc::new(Semaphore::new(limits.finishing + 1));
-    while let Some(first) = pages.recv().await {
+    let mut begun = 0;
+    // What would not go into an upload begins the next one.
+    let mut held = None;
+    while let Some(first) = match held.take() {
+        Some(first) => Some(first),
+        None => arriving.recv().await,
+    } {
+        let alone = first.removes();
+        if alone && committed.wait_for(|count| *count == begun).await.is_err() {
+            break;
+        }
         let Ok(slot) = slots.clone().acquire_owned().await else { break };
         let mut upload = sink.open();
         die_at!("upload.open");
         let mut covered = Coverage::default();
         let deadline = Instant::now() + limits.age;
         let mut next = Some(first);
-        while let Some(page) = next.take() {
-            covered.add(&page)?;
-            upload.write(Arc::new(page)).await?;
+        while let Some(mapped) = next.take() {
+            match mapped {
+                Mapped::Page(page) => {
+                    covered.add(&page)?;
+                    upload.write(Arc::new(page)).await?;
+                }
+                Mapped::Listing(listing) => covered.list(listing),
+            }
             die_at!("upload.written");
-            let full = covered.events() >= limits.events
+            let full = alone
+                || covered.events() >= limits.events
                 || covered.bytes() >= limits.bytes
                 || covered.shared_bytes() >= MOST_SHARED_BYTES;
             if !full {
-                next = timeout_at(deadline, pages.recv()).await.ok().flatten();
+                next = timeout_at(deadline, arriving.recv()).await.ok().flatten();
+                if next.as_ref().is_some_and(Mapped::removes) {
+                    held = next.take();
+                }
             }
         }
         let finish = async move {
@@ -75,6 +98,10 @@ async fn fill<K: Sink>(
         };
         let finish = tokio::spawn(finish.in_current_span());
         if out.send(AbortOnDropHandle::new(finish)).await.is_err() {
+            break;
+        }
+        begun += 1;
+        if alone && committed.wait_for(|count| *count == begun).await.is_err() {
             break;
         }
     }

@@ -98,7 +98,7 @@ mod tests {
         coverage.quarantine(record("of the page"));
         let both = BothUpload { first: Refusing("first"), second: Refusing("second") };
         let ack = both.finish(coverage).await.unwrap();
-        assert_eq!(ack.quarantined, ["of the page", "first", "second"].map(record));
+        assert_eq!(ack.coverage.quarantined(), ["of the page", "first", "second"].map(record));
         assert_eq!(ack.settled, ["first", "second"]);
     }
 }

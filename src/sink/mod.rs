@@ -2,12 +2,12 @@
 
 use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 
-use opgraph_state::{Commit, Entry, Epoch, QuarantineId, Quarantined, Step, UnixMs};
+use opgraph_state::{Commit, Epoch, Quarantined, Step, UnixMs};
 
 use crate::{
     graph::Records,
     http::Remedy,
-    page::{Coverage, Page},
+    page::{Coverage, Page, Trail},
 };
 
 pub mod jupiterone;
@@ -75,10 +75,7 @@ pub struct UploadLimits {
 #[must_use = "an unused Ack is a cursor that never moves"]
 #[derive(Debug)]
 pub struct Ack {
-    steps: Vec<Step>,
-    directory: Vec<Entry>,
-    quarantined: Vec<Quarantined>,
-    released: Vec<QuarantineId>,
+    coverage: Coverage,
     settled: Vec<String>,
 }
 
@@ -86,40 +83,46 @@ impl Ack {
     /// Acknowledges all that `coverage` names. `settled` are the upload notes
     /// that the commit may remove.
     fn durable(coverage: Coverage, settled: Vec<String>) -> Ack {
-        let (steps, directory, quarantined, released) = coverage.into_parts();
-        Ack { steps, directory, quarantined, released, settled }
+        Ack { coverage, settled }
     }
 
     /// Joins the acks of two sinks for the same pages: what either set aside
     /// is set aside, what either settled is settled.
     fn and(mut self, other: Ack) -> Ack {
-        let known: HashSet<_> = self.quarantined.iter().map(Quarantined::id).collect();
-        self.quarantined.extend(other.quarantined.into_iter().filter(|record| !known.contains(&record.id())));
+        let known: HashSet<_> = self.coverage.quarantined().iter().map(Quarantined::id).collect();
+        for record in other.coverage.quarantined() {
+            if !known.contains(&record.id()) {
+                self.coverage.quarantine(record.clone());
+            }
+        }
         self.settled.extend(other.settled);
         self
     }
 
     /// The step of each stream.
-    pub fn steps(&self) -> &[Step] {
-        &self.steps
+    pub fn steps(&self) -> impl ExactSizeIterator<Item = &Step> {
+        self.coverage.steps().map(|(_, step)| step)
     }
 
     /// How many events and records were set aside.
     pub fn quarantined(&self) -> usize {
-        self.quarantined.len()
+        self.coverage.quarantined().len()
     }
 
     /// How many quarantined entries were among it and leave the quarantine, if
     /// they were not set aside again.
     pub fn released(&self) -> usize {
-        self.released.len()
+        self.coverage.released()
+    }
+
+    /// Takes out what is dropped once the commit is durable.
+    pub fn take_trails(&mut self) -> Vec<Trail> {
+        self.coverage.take_trails()
     }
 
     /// Turns the ack into the commit it allows.
     pub fn into_commit(self, tenant: &str, epoch: Epoch, at: UnixMs) -> Commit {
-        let Ack { steps, directory, quarantined, released, settled } = self;
-        let tenant = tenant.to_owned();
-        Commit { tenant, epoch, at, steps, directory, released, quarantined, settled }
+        self.coverage.into_commit(tenant, epoch, at, self.settled)
     }
 }
 

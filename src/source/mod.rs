@@ -2,6 +2,8 @@
 
 pub mod events_api;
 
+pub mod connect;
+
 mod pages;
 
 use std::future::Future;
@@ -11,6 +13,7 @@ use opgraph_state::{Cursor, SourceInfo};
 pub(crate) use pages::REWIND_OVERLAP;
 pub use pages::{Pace, Reading, pages};
 
+use self::connect::{Item, Labels, Vault};
 use crate::{
     http::Failure,
     stream::{Read, Stream},
@@ -29,4 +32,31 @@ pub trait Source: Send + Sync + 'static {
 
     /// What the cursors are issued by and under.
     fn info(&self) -> SourceInfo;
+}
+
+/// A server that lists vaults and what is in them.
+///
+/// Each method waits and repeats what may succeed soon, but not for ever: a
+/// failure with [`Remedy::Retry`] is left to the next snapshot, any other to a
+/// person. It is never taken to mean that something is gone.
+///
+/// [`Remedy::Retry`]: crate::http::Remedy::Retry
+pub trait Lister: Send + Sync + 'static {
+    /// Lists the vaults. Ok means that the list arrived whole.
+    fn vaults(&self) -> impl Future<Output = Result<Vec<Vault>, Failure>> + Send;
+
+    /// Lists the items of a vault, archived ones too if the server names them.
+    /// Each is taken in as it arrives, so the list is never held as a whole;
+    /// a list that breaks off is begun anew, with a new `C`. Ok means that it
+    /// arrived whole.
+    fn items<C: Extend<Item> + Send>(
+        &self,
+        vault: &str,
+        begin: impl Fn() -> C + Send + Sync,
+    ) -> impl Future<Output = Result<C, Failure>> + Send;
+
+    /// Opens an item for its section labels and file names; `None` if it is
+    /// gone meanwhile. The server records this as a use of the item.
+    fn labels(&self, vault: &str, item: &str)
+    -> impl Future<Output = Result<Option<Labels>, Failure>> + Send;
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Advance, Entry, Epoch, Fingerprint, QuarantineId, Quarantined, UnixMs};
+use crate::{Advance, Entry, Epoch, Fingerprint, InventoryChange, QuarantineId, Quarantined, UnixMs};
 
 /// Everything that one ack makes true. A store writes all of it or nothing.
 #[derive(Clone, Debug)]
@@ -15,8 +15,13 @@ pub struct Commit {
     pub at: UnixMs,
     /// At most one step a stream.
     pub steps: Vec<Step>,
+    /// Keys of shared records that are no more. They go before `directory` is
+    /// stored, so that a key in both is what `directory` says, whatever was there.
+    pub removed: Vec<String>,
     /// Shared records; each is stored where it supersedes what is there.
     pub directory: Vec<Entry>,
+    /// What was listed, in the order of the changes.
+    pub inventory: Vec<InventoryChange>,
     /// Entries of the quarantine that were delivered after all; each is there,
     /// is named once, and is removed. One that `quarantined` names too stays,
     /// as it is described there.

@@ -22,6 +22,8 @@ mod seen;
 
 mod directory;
 
+mod inventory;
+
 mod quarantine;
 
 mod commit;
@@ -48,6 +50,7 @@ pub use commit::{Commit, SourceInfo, Step};
 pub use cursor::{Advance, Cursor, NotJoined};
 pub use cursors::{BadCursors, CursorsFile};
 pub use directory::{Entry, Version, shard_of};
+pub use inventory::{InventoryChange, ListedItem, ListedVault};
 pub use memory::MemoryStore;
 pub use quarantine::{Listed, QuarantineId, Quarantined};
 pub use seen::Fingerprint;

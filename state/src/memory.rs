@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    Checkpoint, Claim, Commit, Cursor, Entry, Epoch, Fingerprint, Listed, QuarantineId, Quarantined, Refused,
-    Store, StoreError, UnixMs, UploadNote,
+    Checkpoint, Claim, Commit, Cursor, Entry, Epoch, Fingerprint, InventoryChange, Listed, ListedItem,
+    ListedVault, QuarantineId, Quarantined, Refused, Store, StoreError, UnixMs, UploadNote,
     run::Run,
     seen::{DEFAULT_HORIZON, oldest_hour_kept},
     shard_of,
@@ -26,6 +26,9 @@ struct Tenant {
     run: Option<Run>,
     streams: BTreeMap<String, Stream>,
     directory: BTreeMap<String, Entry>,
+    vaults: BTreeMap<String, ListedVault>,
+    /// By vault and id.
+    items: BTreeMap<(String, String), ListedItem>,
     quarantine: BTreeMap<QuarantineId, Quarantined>,
     uploads: BTreeMap<String, UploadNote>,
 }
@@ -107,10 +110,16 @@ impl Tenant {
                 stream.checkpoint = checkpoint;
             });
         }
+        for key in &commit.removed {
+            self.directory.remove(key);
+        }
         for entry in commit.directory {
             if self.directory.get(&entry.key).is_none_or(|stored| entry.supersedes(stored)) {
                 self.directory.insert(entry.key.clone(), entry);
             }
+        }
+        for change in commit.inventory {
+            self.list(change);
         }
         for entry in commit.quarantined {
             self.quarantine.entry(entry.id()).or_insert(entry);
@@ -119,6 +128,23 @@ impl Tenant {
             self.uploads.remove(name);
         }
         Ok(())
+    }
+
+    fn list(&mut self, change: InventoryChange) {
+        match change {
+            InventoryChange::Vault(vault) => {
+                self.vaults.insert(vault.id.clone(), vault);
+            }
+            InventoryChange::VaultGone { vault } => {
+                self.vaults.remove(&vault);
+            }
+            InventoryChange::Item(item) => {
+                self.items.insert((item.vault.clone(), item.id.clone()), item);
+            }
+            InventoryChange::ItemGone { vault, item } => {
+                self.items.remove(&(vault, item));
+            }
+        }
     }
 
     /// Removes entries of the quarantine: all of them, or none.
@@ -251,6 +277,16 @@ impl Store for MemoryStore {
     async fn directory_shard(&self, tenant: &str, shard: u8) -> Result<Vec<Entry>, StoreError> {
         self.read(tenant, |tenant| {
             tenant.directory.values().filter(|entry| shard_of(&entry.key) == shard).cloned().collect()
+        })
+    }
+
+    async fn listed_vaults(&self, tenant: &str) -> Result<Vec<ListedVault>, StoreError> {
+        self.read(tenant, |tenant| tenant.vaults.values().cloned().collect())
+    }
+
+    async fn listed_items(&self, tenant: &str, vault: &str) -> Result<Vec<ListedItem>, StoreError> {
+        self.read(tenant, |tenant| {
+            tenant.items.values().filter(|item| item.vault == vault).cloned().collect()
         })
     }
 

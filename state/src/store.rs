@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, future::Future, io};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Checkpoint, Commit, Cursor, Entry, Epoch, Fingerprint, Listed, QuarantineId, Quarantined, Refused, UnixMs,
+    Checkpoint, Commit, Cursor, Entry, Epoch, Fingerprint, Listed, ListedItem, ListedVault, QuarantineId,
+    Quarantined, Refused, UnixMs,
 };
 
 /// Keeps what survives a crash, for many tenants.
@@ -28,8 +29,8 @@ pub trait Store: Send + Sync + 'static {
         at: UnixMs,
     ) -> impl Future<Output = Result<Claim, StoreError>> + Send;
 
-    /// Moves the steps, the seen ids, the directory, the quarantine and the
-    /// upload notes of one ack, all or nothing.
+    /// Moves the steps, the seen ids, the directory, the inventory, the quarantine
+    /// and the upload notes of one ack, all or nothing.
     ///
     /// Refused as [`Checkpoint::advanced`] decides, and with
     /// [`Refused::NotInQuarantine`] if it releases what is not there; then
@@ -115,6 +116,19 @@ pub trait Store: Send + Sync + 'static {
         tenant: &str,
         shard: u8,
     ) -> impl Future<Output = Result<Vec<Entry>, StoreError>> + Send;
+
+    /// Returns the vaults that were listed last, by id.
+    fn listed_vaults(
+        &self,
+        tenant: &str,
+    ) -> impl Future<Output = Result<Vec<ListedVault>, StoreError>> + Send;
+
+    /// Returns the items of a vault that were listed last, by id.
+    fn listed_items(
+        &self,
+        tenant: &str,
+        vault: &str,
+    ) -> impl Future<Output = Result<Vec<ListedItem>, StoreError>> + Send;
 
     /// Returns what is in a tenant's quarantine, oldest first, `limit` at most.
     fn quarantined(

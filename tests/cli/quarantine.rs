@@ -49,6 +49,8 @@ async fn set_aside(place: &Place, stream: &str, body: &str) -> String {
         epoch,
         at: UnixMs(0),
         steps: Vec::new(),
+        removed: Vec::new(),
+        inventory: Vec::new(),
         directory: Vec::new(),
         released: Vec::new(),
         quarantined: Vec::new(),

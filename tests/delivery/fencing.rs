@@ -42,6 +42,8 @@ async fn a_commit_without_a_claim_is_refused() {
         epoch: Epoch(1),
         at: START,
         steps: Vec::new(),
+        removed: Vec::new(),
+        inventory: Vec::new(),
         directory: Vec::new(),
         released: Vec::new(),
         quarantined: Vec::new(),

@@ -93,6 +93,8 @@ async fn set_aside(store: &MemoryStore, entries: &[(&str, String)]) {
         epoch,
         at: START,
         steps: Vec::new(),
+        removed: Vec::new(),
+        inventory: Vec::new(),
         directory: Vec::new(),
         released: Vec::new(),
         quarantined,

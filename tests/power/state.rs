@@ -52,6 +52,8 @@ fn commit(epoch: Epoch, number: u64, bytes: usize) -> Commit {
             rewound: false,
             through: false,
         }],
+        removed: Vec::new(),
+        inventory: Vec::new(),
         directory: (0..SHARED).map(shared).collect(),
         quarantined: Vec::new(),
         released: Vec::new(),

@@ -33,6 +33,10 @@ macro_rules! passed_on {
         # $through; directory(tenant: &str, keys: Vec<String>) -> Vec<Option<opgraph_state::Entry>>); };
     (@ $through:path; directory_shard) => { $crate::support::store::passed_on!(
         # $through; directory_shard(tenant: &str, shard: u8) -> Vec<opgraph_state::Entry>); };
+    (@ $through:path; listed_vaults) => { $crate::support::store::passed_on!(
+        # $through; listed_vaults(tenant: &str) -> Vec<opgraph_state::ListedVault>); };
+    (@ $through:path; listed_items) => { $crate::support::store::passed_on!(
+        # $through; listed_items(tenant: &str, vault: &str) -> Vec<opgraph_state::ListedItem>); };
     (@ $through:path; quarantined) => { $crate::support::store::passed_on!(
         # $through; quarantined(tenant: &str, limit: usize) -> Vec<opgraph_state::Quarantined>); };
     (@ $through:path; quarantine_list) => { $crate::support::store::passed_on!(

@@ -133,6 +133,8 @@ fn commit(tenant: &str, epoch: Epoch, at: UnixMs, steps: Vec<Step>) -> Commit {
         epoch,
         at,
         steps,
+        removed: Vec::new(),
+        inventory: Vec::new(),
         directory: Vec::new(),
         released: Vec::new(),
         quarantined: Vec::new(),

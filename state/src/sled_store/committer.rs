@@ -97,7 +97,9 @@ impl Write {
         let seen: u64 = commit.steps.iter().map(|step| 16 * step.events()).sum();
         let directory: usize = commit.directory.iter().map(|entry| entry.record.len()).sum();
         let quarantined: usize = commit.quarantined.iter().map(|entry| entry.body.len()).sum();
-        seen as usize + directory + quarantined
+        // Their rows are about this long, with their keys.
+        let listed = 200 * (commit.inventory.len() + commit.removed.len());
+        seen as usize + directory + listed + quarantined
     }
 }
 

@@ -13,8 +13,8 @@ use super::{
     values::StreamAt,
 };
 use crate::{
-    Checkpoint, Claim, Commit, Cursor, Entry, Epoch, QuarantineId, Quarantined, Refused, Step, StoreError,
-    UnixMs, UploadNote, memory::never_claimed, run::Run,
+    Checkpoint, Claim, Commit, Cursor, Entry, Epoch, InventoryChange, QuarantineId, Quarantined, Refused,
+    Step, StoreError, UnixMs, UploadNote, memory::never_claimed, run::Run,
 };
 
 pub(super) fn claim(
@@ -62,8 +62,14 @@ pub(super) fn commit(
     for step in &commit.steps {
         sweeps.extend(put_step(overlay, pruning, run, commit, step)?);
     }
+    for key in &commit.removed {
+        overlay.remove(Tree::Directory, &rows::directory(&commit.tenant, key))?;
+    }
     for entry in &commit.directory {
         put_entry(overlay, &commit.tenant, entry)?;
+    }
+    for change in &commit.inventory {
+        list(overlay, &commit.tenant, change)?;
     }
     take_out(overlay, &commit.tenant, &commit.released)?;
     for entry in &commit.quarantined {
@@ -73,6 +79,21 @@ pub(super) fn commit(
         overlay.remove(Tree::Uploads, &rows::upload(&commit.tenant, name))?;
     }
     Ok(sweeps)
+}
+
+fn list(overlay: &mut Overlay<'_>, tenant: &str, change: &InventoryChange) -> Result<(), StoreError> {
+    match change {
+        InventoryChange::Vault(vault) => {
+            overlay.put(Tree::Inventory, &rows::vault(tenant, &vault.id), &values::json(vault))
+        }
+        InventoryChange::VaultGone { vault } => overlay.remove(Tree::Inventory, &rows::vault(tenant, vault)),
+        InventoryChange::Item(item) => {
+            overlay.put(Tree::Inventory, &rows::item(tenant, &item.vault, &item.id), &values::json(item))
+        }
+        InventoryChange::ItemGone { vault, item } => {
+            overlay.remove(Tree::Inventory, &rows::item(tenant, vault, item))
+        }
+    }
 }
 
 pub(super) fn renew(

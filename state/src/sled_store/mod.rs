@@ -73,8 +73,8 @@ pub use self::{
     walk::{Findings, TreeFindings, verify},
 };
 use crate::{
-    Checkpoint, Claim, Commit, Cursor, Entry, Epoch, Fingerprint, Listed, QuarantineId, Quarantined, Store,
-    StoreError, UnixMs, UploadNote, seen::DEFAULT_HORIZON,
+    Checkpoint, Claim, Commit, Cursor, Entry, Epoch, Fingerprint, Listed, ListedItem, ListedVault,
+    QuarantineId, Quarantined, Store, StoreError, UnixMs, UploadNote, seen::DEFAULT_HORIZON,
 };
 
 /// Reads that wait at most; more of them wait outside.
@@ -248,6 +248,16 @@ impl Store for SledStore {
     async fn directory_shard(&self, tenant: &str, shard: u8) -> Result<Vec<Entry>, StoreError> {
         let tenant = tenant.to_owned();
         self.read(|reply| Read::Shard { tenant, shard, reply }).await
+    }
+
+    async fn listed_vaults(&self, tenant: &str) -> Result<Vec<ListedVault>, StoreError> {
+        let tenant = tenant.to_owned();
+        self.read(|reply| Read::Vaults { tenant, reply }).await
+    }
+
+    async fn listed_items(&self, tenant: &str, vault: &str) -> Result<Vec<ListedItem>, StoreError> {
+        let (tenant, vault) = (tenant.to_owned(), vault.to_owned());
+        self.read(|reply| Read::Items { tenant, vault, reply }).await
     }
 
     async fn quarantined(&self, tenant: &str, limit: usize) -> Result<Vec<Quarantined>, StoreError> {

@@ -28,8 +28,14 @@ use crate::StoreError;
 ///
 /// | format | since 1 is new                                                        |
 /// |--------|-----------------------------------------------------------------------|
-/// | 2      | `meta`/`content`: what all rows add up to (format 1 is upgraded at open) |
-pub(super) const FORMAT: u32 = 2;
+/// | 2      | `meta`/`content`: what all rows add up to                             |
+/// | 3      | `inventory`                                                           |
+///
+/// An older one is upgraded at open.
+pub(super) const FORMAT: u32 = 3;
+
+/// The first format that knows what all rows add up to.
+const ADDED_UP: u32 = 2;
 
 /// What an open directory consists of.
 pub(super) struct Opened {
@@ -158,7 +164,7 @@ pub(super) fn look(dir: &Path, options: &OpenOptions, _: &Lock) -> Result<Looked
         empty_without_format(dir, &walked)?;
     }
     let missing = match format {
-        Some(FORMAT) => differs(&trees, commits, content)?,
+        Some(ADDED_UP..) => differs(&trees, commits, content)?,
         _ => None,
     };
     let rolled_back = went_backwards(&found, commits);

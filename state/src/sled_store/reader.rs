@@ -12,6 +12,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::{
@@ -22,7 +23,9 @@ use super::{
     values,
     values::StreamAt,
 };
-use crate::{Checkpoint, Entry, Fingerprint, Listed, QuarantineId, Quarantined, StoreError};
+use crate::{
+    Checkpoint, Entry, Fingerprint, Listed, ListedItem, ListedVault, QuarantineId, Quarantined, StoreError,
+};
 
 /// Every checkpoint, by tenant and stream.
 pub(super) type Checkpoints = BTreeMap<String, BTreeMap<String, Checkpoint>>;
@@ -32,6 +35,8 @@ pub(super) enum Read {
     Seen { tenant: String, stream: String, at_least: Option<usize>, reply: Reply<Vec<Fingerprint>> },
     Directory { tenant: String, keys: Vec<String>, reply: Reply<Vec<Option<Entry>>> },
     Shard { tenant: String, shard: u8, reply: Reply<Vec<Entry>> },
+    Vaults { tenant: String, reply: Reply<Vec<ListedVault>> },
+    Items { tenant: String, vault: String, reply: Reply<Vec<ListedItem>> },
     Quarantined { tenant: String, limit: usize, reply: Reply<Vec<Quarantined>> },
     QuarantineList { tenant: String, reply: Reply<Vec<Listed>> },
     QuarantineEntry { tenant: String, id: QuarantineId, reply: Reply<Option<Quarantined>> },
@@ -66,6 +71,12 @@ impl Reader {
             }
             Read::Shard { tenant, shard, reply } => {
                 drop(reply.send(self.read(|trees| directory_shard(trees, &tenant, shard))));
+            }
+            Read::Vaults { tenant, reply } => {
+                drop(reply.send(self.read(|trees| listed(trees, &rows::vaults(&tenant)))));
+            }
+            Read::Items { tenant, vault, reply } => {
+                drop(reply.send(self.read(|trees| listed(trees, &rows::items(&tenant, &vault)))));
             }
             Read::Quarantined { tenant, limit, reply } => {
                 drop(reply.send(self.read(|trees| quarantine(trees, &tenant).take(limit).collect())));
@@ -123,6 +134,13 @@ fn directory_shard(trees: &Trees, tenant: &str, shard: u8) -> Result<Vec<Entry>,
     // Cut names sort last among the rows.
     entries.sort_by(|one, other| one.key.cmp(&other.key));
     Ok(entries)
+}
+
+fn listed<T: DeserializeOwned>(trees: &Trees, prefix: &[u8]) -> Result<Vec<T>, StoreError> {
+    let stored = parts::join(Tree::Inventory, trees.scan(Tree::Inventory, prefix));
+    stored
+        .map(|value| value.and_then(|(key, bytes)| values::from_json(Tree::Inventory, &key, &bytes)))
+        .collect()
 }
 
 fn quarantine(trees: &Trees, tenant: &str) -> impl Iterator<Item = Result<Quarantined, StoreError>> + use<> {

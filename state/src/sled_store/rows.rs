@@ -118,6 +118,35 @@ pub(super) fn quarantine_id(tenant_name: &str, id: &QuarantineId) -> Vec<u8> {
     key
 }
 
+/// What the keys of a tenant's listed vaults start with.
+pub(super) fn vaults(tenant_name: &str) -> Vec<u8> {
+    let mut key = tenant(tenant_name);
+    key.push(b'v');
+    key
+}
+
+/// The key of a listed vault.
+pub(super) fn vault(tenant_name: &str, vault: &str) -> Vec<u8> {
+    let mut key = vaults(tenant_name);
+    push_name(&mut key, vault);
+    key
+}
+
+/// What the keys of a vault's listed items start with.
+pub(super) fn items(tenant_name: &str, vault: &str) -> Vec<u8> {
+    let mut key = tenant(tenant_name);
+    key.push(b'i');
+    push_name(&mut key, vault);
+    key
+}
+
+/// The key of a listed item.
+pub(super) fn item(tenant_name: &str, vault: &str, item: &str) -> Vec<u8> {
+    let mut key = items(tenant_name, vault);
+    push_name(&mut key, item);
+    key
+}
+
 /// Which page of which commit of a stream a seen row belongs to.
 #[derive(Clone, Copy)]
 pub(super) struct SeenPage {

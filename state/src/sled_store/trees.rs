@@ -16,17 +16,19 @@ pub(super) enum Tree {
     Directory,
     Quarantine,
     Uploads,
+    Inventory,
     Meta,
 }
 
 impl Tree {
-    pub(super) const ALL: [Tree; 7] = [
+    pub(super) const ALL: [Tree; 8] = [
         Tree::Claims,
         Tree::Checkpoints,
         Tree::Seen,
         Tree::Directory,
         Tree::Quarantine,
         Tree::Uploads,
+        Tree::Inventory,
         Tree::Meta,
     ];
 
@@ -39,6 +41,7 @@ impl Tree {
             Tree::Directory => "directory",
             Tree::Quarantine => "quarantine",
             Tree::Uploads => "uploads",
+            Tree::Inventory => "inventory",
             Tree::Meta => "meta",
         }
     }
@@ -87,8 +90,8 @@ impl Trees {
     /// Opens every tree, making those that do not exist.
     pub(super) fn open(db: &sled::Db) -> Result<Trees, StoreError> {
         let open = |tree: Tree| db.open_tree(tree.name()).map_err(|error| tree.unreadable(error));
-        let [a, b, c, d, e, f, g] = Tree::ALL.map(open);
-        Ok(Trees([a?, b?, c?, d?, e?, f?, g?]))
+        let [a, b, c, d, e, f, g, h] = Tree::ALL.map(open);
+        Ok(Trees([a?, b?, c?, d?, e?, f?, g?, h?]))
     }
 
     /// The trees in the order of [`Tree::ALL`].

@@ -18,7 +18,7 @@ use super::{
     values,
     values::StreamAt,
 };
-use crate::{Quarantined, StoreError, UploadNote, run::Run};
+use crate::{ListedItem, ListedVault, Quarantined, StoreError, UploadNote, run::Run};
 
 /// Damaged rows of one tree that are named; the others are counted.
 const NAMED: usize = 20;
@@ -158,6 +158,11 @@ fn is_index(tree: Tree, key: &[u8]) -> bool {
     tree == Tree::Quarantine && rows::after_name(key).is_some_and(|rest| rest.first() == Some(&b'i'))
 }
 
+/// Whether a row of the inventory is of a vault; the others are of items.
+fn is_vault(key: &[u8]) -> bool {
+    rows::after_name(key).is_some_and(|rest| rest.first() == Some(&b'v'))
+}
+
 /// Decodes a value that is one row.
 fn single(tree: Tree, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
     match tree {
@@ -186,6 +191,8 @@ fn decode(tree: Tree, key: &[u8], bytes: &[u8]) -> Result<(), StoreError> {
         Tree::Directory => values::from_entry(key, bytes).map(drop),
         Tree::Quarantine => json::<Quarantined>(tree, key, bytes).map(drop),
         Tree::Uploads => json::<UploadNote>(tree, key, bytes).map(drop),
+        Tree::Inventory if is_vault(key) => json::<ListedVault>(tree, key, bytes).map(drop),
+        Tree::Inventory => json::<ListedItem>(tree, key, bytes).map(drop),
         Tree::Seen | Tree::Meta => single(tree, key, bytes),
     }
 }

@@ -115,7 +115,7 @@ impl Store for Watched {
     }
 
     passed_on! { identity;
-        renew release import note_upload seen directory directory_shard quarantined quarantine_list
+        renew release import note_upload seen directory directory_shard listed_vaults listed_items quarantined quarantine_list
         quarantine_entry quarantine_drop quarantine_len checkpoints
     }
 }

@@ -78,6 +78,8 @@ pub(super) async fn step_of(store: &SledStore, number: u64, page: u64, scattered
             rewound: false,
             through: turn.is_multiple_of(3),
         }],
+        removed: Vec::new(),
+        inventory: Vec::new(),
         directory,
         quarantined: if turn.is_multiple_of(4) { vec![body("no uuid")] } else { Vec::new() },
         released: Vec::new(),

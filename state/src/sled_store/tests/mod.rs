@@ -78,6 +78,8 @@ fn commit(tenant: &str, epoch: Epoch, number: u64, hour: i64, seen: Vec<Vec<Fing
             rewound: false,
             through: false,
         }],
+        removed: Vec::new(),
+        inventory: Vec::new(),
         directory: Vec::new(),
         released: Vec::new(),
         quarantined: Vec::new(),

@@ -81,6 +81,8 @@ async fn ask(store: &impl Store, request: &Request, at: i64) -> String {
                 epoch: epoch_of(tenant, *late).await,
                 at: now,
                 steps: Vec::new(),
+                removed: Vec::new(),
+                inventory: Vec::new(),
                 directory: Vec::new(),
                 released: Vec::new(),
                 quarantined: Vec::new(),
