@@ -80,7 +80,7 @@ async fn nothing_to_send_opens_no_job_and_is_acknowledged() {
         let run = rig.start().await.unwrap();
         let empty = page(Stream::AuditEvents, "0", "1", &[], |_, _| ());
         let ack = run.upload([empty]).await.unwrap();
-        assert_eq!(ack.steps()[0].advance.to(), &super::token("1"));
+        assert_eq!(ack.steps().next().unwrap().advance.to(), &super::token("1"));
         assert!(rig.fake.world().calls.is_empty());
     }
 }
