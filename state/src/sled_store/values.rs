@@ -11,7 +11,8 @@ use super::{
     trees::{Rows, Tree},
 };
 use crate::{
-    Checkpoint, Entry, Fingerprint, QuarantineId, Quarantined, StoreError, UnixMs, Version, run::Run,
+    Checkpoint, Entry, Fingerprint, ListedItem, ListedVault, QuarantineId, Quarantined, StoreError, UnixMs,
+    Version, run::Run,
 };
 
 /// Encodes a value that is kept as JSON.
@@ -105,6 +106,45 @@ pub(super) fn directory(rows: &impl Rows, tenant: &str, key: &str) -> Result<Opt
     let row = rows::directory(tenant, key);
     let stored = parts::read(rows, Tree::Directory, &row)?;
     stored.map(|bytes| from_entry(&row, &bytes)).transpose()
+}
+
+/// What the inventory holds: vaults and items.
+pub(super) trait Listing: Serialize + DeserializeOwned {
+    fn id(&self) -> &str;
+
+    /// The key of its row.
+    fn row(&self, tenant: &str) -> Vec<u8>;
+}
+
+impl Listing for ListedVault {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn row(&self, tenant: &str) -> Vec<u8> {
+        rows::vault(tenant, &self.id)
+    }
+}
+
+impl Listing for ListedItem {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn row(&self, tenant: &str) -> Vec<u8> {
+        rows::item(tenant, &self.vault, &self.id)
+    }
+}
+
+/// Decodes a vault or an item, from the key of its first part.
+pub(super) fn from_listed<T: Listing>(key: &[u8], bytes: &[u8]) -> Result<T, StoreError> {
+    let listed: T = from_json(Tree::Inventory, key, bytes)?;
+    // The value does not name its tenant: what follows that name has to be its own.
+    let row = listed.row("");
+    if rows::after_name(key).and_then(|rest| rest.strip_suffix(&[0; 4])) != rows::after_name(&row) {
+        return Err(Tree::Inventory.damaged(key, "the vault or item of another row"));
+    }
+    Ok(listed)
 }
 
 /// Finds the key of a quarantined entry; `None` if there is no such entry.
