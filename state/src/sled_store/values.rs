@@ -208,3 +208,30 @@ pub(super) fn meta(rows: &impl Rows, key: &[u8]) -> Result<Option<NonZeroU64>, S
     let stored = rows.get(Tree::Meta, key)?;
     Ok(stored.map(|bytes| from_number(key, &bytes)).transpose()?.and_then(NonZeroU64::new))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listed_vault_or_item_is_only_read_from_its_own_row() {
+        let long = "i".repeat(200);
+        let item = ListedItem { vault: "v\0".to_owned(), id: long.clone(), version: 1, details: false };
+        let first = |row: Vec<u8>| [row.as_slice(), &[0; 4]].concat();
+        let read = |row: Vec<u8>| from_listed::<ListedItem>(&first(row), &json(&item));
+        for tenant in ["", "\0", "acme", &long] {
+            assert_eq!(read(rows::item(tenant, "v\0", &long)).unwrap(), item);
+            let others = [
+                rows::item(tenant, "v", &long),
+                rows::item(tenant, "v\0", "i"),
+                rows::item(tenant, "v\0", &format!("{long}i")),
+                rows::vault(tenant, "v\0"),
+                rows::items(tenant, "v\0"),
+                Vec::new(),
+            ];
+            for other in others {
+                assert!(matches!(read(other), Err(StoreError::Damaged { .. })));
+            }
+        }
+    }
+}
