@@ -8,8 +8,8 @@ use std::{
 };
 
 use opgraph_state::{
-    Advance, Claim, Commit, Cursor, Entry, Epoch, Fingerprint, OpenOptions, SledStore, SourceInfo, Step,
-    Store, UnixMs, UploadNote, Version,
+    Advance, Claim, Commit, Cursor, Entry, Epoch, Fingerprint, InventoryChange, ListedItem, ListedVault,
+    OpenOptions, SledStore, SourceInfo, Step, Store, UnixMs, UploadNote, Version,
 };
 
 use super::{
@@ -30,6 +30,29 @@ fn token(number: u64) -> Cursor {
     Cursor::Token(number.to_string())
 }
 
+/// The shared record that commit `number` stores and the next one removes.
+fn once_shared(number: u64) -> String {
+    format!("once shared {number}")
+}
+
+fn item(number: u64) -> ListedItem {
+    ListedItem { vault: "v".to_owned(), id: format!("{number:09}"), version: number, details: true }
+}
+
+fn vault(number: u64) -> ListedVault {
+    let version = Some(number);
+    let id = "v".to_owned();
+    ListedVault { id, attribute_version: version, content_version: version, details: true, missing: 0 }
+}
+
+/// What commit `number` lists: the vault, and an item in the place of the one before.
+fn listed(number: u64) -> Vec<InventoryChange> {
+    let before = number.checked_sub(1).map(item);
+    let gone = before.map(|ListedItem { vault, id, .. }| InventoryChange::ItemGone { vault, item: id });
+    let now = [InventoryChange::Item(item(number)), InventoryChange::Vault(vault(number))];
+    gone.into_iter().chain(now).collect()
+}
+
 /// Commit `number` of the stream `s`, with so many bytes in each of its shared records.
 fn commit(epoch: Epoch, number: u64, bytes: usize) -> Commit {
     let id = |event| Fingerprint(u128::from(number) << 64 | u128::from(event));
@@ -38,6 +61,7 @@ fn commit(epoch: Epoch, number: u64, bytes: usize) -> Commit {
         version: Version { rank: 2, at: UnixMs(number as i64) },
         record: format!("{number:0>bytes$}"),
     };
+    let once = Entry { key: once_shared(number), ..shared(0) };
     Commit {
         tenant: "acme".to_owned(),
         epoch,
@@ -52,9 +76,9 @@ fn commit(epoch: Epoch, number: u64, bytes: usize) -> Commit {
             rewound: false,
             through: false,
         }],
-        removed: Vec::new(),
-        inventory: Vec::new(),
-        directory: (0..SHARED).map(shared).collect(),
+        removed: number.checked_sub(1).map(once_shared).into_iter().collect(),
+        inventory: listed(number),
+        directory: (0..SHARED).map(shared).chain([once]).collect(),
         quarantined: Vec::new(),
         released: Vec::new(),
         settled: vec![format!("note {number}")],
@@ -144,6 +168,16 @@ async fn holds(image: &Path, acknowledged: Acknowledged, cut: &str) {
         let number = entry.map(|entry| entry.record.parse::<u64>().unwrap() + 1);
         assert_eq!(number.unwrap_or(0), stands.commits, "{cut}");
     }
+    // So is what it lists, and what it says is no more.
+    let last = stands.commits.checked_sub(1);
+    let once = (0..stands.commits).map(once_shared).collect();
+    let once = store.directory("acme", once).await.unwrap();
+    let left: Vec<_> = once.into_iter().flatten().map(|entry| entry.key).collect();
+    assert_eq!(left, last.map(once_shared).into_iter().collect::<Vec<_>>(), "{cut}");
+    let items = store.listed_items("acme", "v").await.unwrap();
+    assert_eq!(items, last.map(item).into_iter().collect::<Vec<_>>(), "{cut}");
+    let vaults = store.listed_vaults("acme").await.unwrap();
+    assert_eq!(vaults, last.map(vault).into_iter().collect::<Vec<_>>(), "{cut}");
     // And it goes on.
     store.commit(commit(epoch, stands.commits, 1)).await.unwrap_or_else(|error| panic!("{cut}: {error:?}"));
 }

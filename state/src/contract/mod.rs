@@ -18,6 +18,8 @@ pub mod pruning;
 
 pub mod directory;
 
+pub mod inventory;
+
 pub mod set_aside;
 
 pub mod isolation;
@@ -63,6 +65,11 @@ macro_rules! for_each_guarantee {
             directory::answers_come_in_the_order_asked,
             directory::a_shard_holds_its_records_by_key_and_the_shards_hold_all,
             directory::a_record_of_any_length_comes_back_whole,
+            inventory::removed_keys_go_before_the_directory_is_stored,
+            inventory::changes_of_the_inventory_take_effect_in_their_order,
+            inventory::vaults_and_items_come_back_by_id_whatever_their_ids,
+            inventory::inventories_of_tenants_never_mix,
+            inventory::a_refused_commit_lists_and_removes_nothing,
             set_aside::an_upload_note_stays_until_a_commit_settles_it,
             set_aside::quarantining_again_changes_nothing,
             set_aside::the_quarantine_comes_back_oldest_first,

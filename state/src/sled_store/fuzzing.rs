@@ -12,7 +12,8 @@ use super::{
     values,
 };
 use crate::{
-    Advance, Cursor, Epoch, Quarantined, SourceInfo, Step, StoreError, UnixMs, UploadNote, run::Run,
+    Advance, Cursor, Epoch, ListedItem, ListedVault, Quarantined, SourceInfo, Step, StoreError, UnixMs,
+    UploadNote, run::Run,
 };
 
 /// A stored value: the first byte chooses what it is taken for, the rest is the
@@ -70,6 +71,8 @@ pub fn stored(data: &[u8]) {
                 same(value, &note);
             }
         }
+        b'v' => listed::<ListedVault>(value),
+        b'i' => listed::<ListedItem>(value),
         b'm' => {
             if let Some(number) = good(values::from_number(key, value)) {
                 assert_eq!(number.to_be_bytes(), value);
@@ -89,6 +92,17 @@ pub fn stored(data: &[u8]) {
         b'p' => in_parts(value),
         _ => (),
     }
+}
+
+/// A row of the inventory: read from its own row it is what the text says, and from no other.
+fn listed<T: values::Listing>(value: &[u8]) {
+    let Some(listed) = good(values::from_json::<T>(Tree::Inventory, b"key", value)) else { return };
+    same(value, &listed);
+    let own = |tenant: &str| [listed.row(tenant).as_slice(), &[0; 4]].concat();
+    let read = values::from_listed::<T>(&own("tenant"), value).expect("its own row");
+    assert_eq!(values::json(&read), values::json(&listed));
+    let other = [own("tenant").as_slice(), &[0; 4]].concat();
+    assert!(good(values::from_listed::<T>(&other, value)).is_none(), "the row of another");
 }
 
 /// What could be read; what could not is damaged, and nothing else.

@@ -33,8 +33,8 @@ impl SledStore {
     /// Opens a state directory as [`SledStore::open`] does. If it is damaged, it
     /// is moved aside as a whole, and a new one takes its place. Blocks.
     ///
-    /// The new one holds no ids, no shared records and no quarantine, but where
-    /// each stream goes on: `plan` decides it from what `cursors.json` knew,
+    /// The new one holds no ids, no shared records, no inventory and no
+    /// quarantine, but where each stream goes on: `plan` decides it from what `cursors.json` knew,
     /// which may be less than was committed, never more. `at` is the time, and
     /// `stamp` the same in the words of a file's name: the damaged directory
     /// becomes `<dir>.damaged-<stamp>`. Both change their names in one step.

@@ -16,7 +16,7 @@ use super::{
     failure::Failure,
     fsync::Durability,
     lock::Lock,
-    record::{Found, RecordFile},
+    record::{Found, Record, RecordFile},
     trees::{Rows, Tree, Trees, is_missing, said},
     values,
     values::{COMMITS_KEY, FORMAT_KEY},
@@ -133,6 +133,13 @@ pub(super) fn look(dir: &Path, options: &OpenOptions, _: &Lock) -> Result<Looked
         Found::Record(record) => known(dir, record.format)?,
         Found::Foreign(format) => known(dir, *format)?,
         Found::Missing | Found::Damaged(_) => {}
+    }
+    if let Found::Record(record) = &found
+        && record.format < FORMAT
+    {
+        // Before a tree is made that programs of that format do not know: they
+        // would take it for damage.
+        RecordFile::in_dir(dir).write(Record::new(FORMAT, record.commits)).map_err(io)?;
     }
     let recorded = if let Found::Record(record) = &found { record.commits } else { 0 };
     // sled takes what it cannot read for what a crash has torn off, and wipes

@@ -12,7 +12,6 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::{
@@ -136,11 +135,14 @@ fn directory_shard(trees: &Trees, tenant: &str, shard: u8) -> Result<Vec<Entry>,
     Ok(entries)
 }
 
-fn listed<T: DeserializeOwned>(trees: &Trees, prefix: &[u8]) -> Result<Vec<T>, StoreError> {
+/// Reads what was listed under a prefix, by id.
+fn listed<T: values::Listing>(trees: &Trees, prefix: &[u8]) -> Result<Vec<T>, StoreError> {
     let stored = parts::join(Tree::Inventory, trees.scan(Tree::Inventory, prefix));
-    stored
-        .map(|value| value.and_then(|(key, bytes)| values::from_json(Tree::Inventory, &key, &bytes)))
-        .collect()
+    let listed = stored.map(|value| value.and_then(|(key, bytes)| values::from_listed(&key, &bytes)));
+    let mut listed = listed.collect::<Result<Vec<T>, _>>()?;
+    // Cut names sort apart from their place.
+    listed.sort_by(|one, other| one.id().cmp(other.id()));
+    Ok(listed)
 }
 
 fn quarantine(trees: &Trees, tenant: &str) -> impl Iterator<Item = Result<Quarantined, StoreError>> + use<> {

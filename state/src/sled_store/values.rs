@@ -11,7 +11,8 @@ use super::{
     trees::{Rows, Tree},
 };
 use crate::{
-    Checkpoint, Entry, Fingerprint, QuarantineId, Quarantined, StoreError, UnixMs, Version, run::Run,
+    Checkpoint, Entry, Fingerprint, ListedItem, ListedVault, QuarantineId, Quarantined, StoreError, UnixMs,
+    Version, run::Run,
 };
 
 /// Encodes a value that is kept as JSON.
@@ -107,6 +108,45 @@ pub(super) fn directory(rows: &impl Rows, tenant: &str, key: &str) -> Result<Opt
     stored.map(|bytes| from_entry(&row, &bytes)).transpose()
 }
 
+/// What the inventory holds: vaults and items.
+pub(super) trait Listing: Serialize + DeserializeOwned {
+    fn id(&self) -> &str;
+
+    /// The key of its row.
+    fn row(&self, tenant: &str) -> Vec<u8>;
+}
+
+impl Listing for ListedVault {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn row(&self, tenant: &str) -> Vec<u8> {
+        rows::vault(tenant, &self.id)
+    }
+}
+
+impl Listing for ListedItem {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn row(&self, tenant: &str) -> Vec<u8> {
+        rows::item(tenant, &self.vault, &self.id)
+    }
+}
+
+/// Decodes a vault or an item, from the key of its first part.
+pub(super) fn from_listed<T: Listing>(key: &[u8], bytes: &[u8]) -> Result<T, StoreError> {
+    let listed: T = from_json(Tree::Inventory, key, bytes)?;
+    // The value does not name its tenant: what follows that name has to be its own.
+    let row = listed.row("");
+    if rows::after_name(key).and_then(|rest| rest.strip_suffix(&[0; 4])) != rows::after_name(&row) {
+        return Err(Tree::Inventory.damaged(key, "the vault or item of another row"));
+    }
+    Ok(listed)
+}
+
 /// Finds the key of a quarantined entry; `None` if there is no such entry.
 pub(super) fn quarantined_at(
     rows: &impl Rows,
@@ -167,4 +207,31 @@ pub(super) const COMMITS_KEY: &[u8] = b"commits";
 pub(super) fn meta(rows: &impl Rows, key: &[u8]) -> Result<Option<NonZeroU64>, StoreError> {
     let stored = rows.get(Tree::Meta, key)?;
     Ok(stored.map(|bytes| from_number(key, &bytes)).transpose()?.and_then(NonZeroU64::new))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listed_vault_or_item_is_only_read_from_its_own_row() {
+        let long = "i".repeat(200);
+        let item = ListedItem { vault: "v\0".to_owned(), id: long.clone(), version: 1, details: false };
+        let first = |row: Vec<u8>| [row.as_slice(), &[0; 4]].concat();
+        let read = |row: Vec<u8>| from_listed::<ListedItem>(&first(row), &json(&item));
+        for tenant in ["", "\0", "acme", &long] {
+            assert_eq!(read(rows::item(tenant, "v\0", &long)).unwrap(), item);
+            let others = [
+                rows::item(tenant, "v", &long),
+                rows::item(tenant, "v\0", "i"),
+                rows::item(tenant, "v\0", &format!("{long}i")),
+                rows::vault(tenant, "v\0"),
+                rows::items(tenant, "v\0"),
+                Vec::new(),
+            ];
+            for other in others {
+                assert!(matches!(read(other), Err(StoreError::Damaged { .. })));
+            }
+        }
+    }
 }

@@ -191,8 +191,8 @@ fn decode(tree: Tree, key: &[u8], bytes: &[u8]) -> Result<(), StoreError> {
         Tree::Directory => values::from_entry(key, bytes).map(drop),
         Tree::Quarantine => json::<Quarantined>(tree, key, bytes).map(drop),
         Tree::Uploads => json::<UploadNote>(tree, key, bytes).map(drop),
-        Tree::Inventory if is_vault(key) => json::<ListedVault>(tree, key, bytes).map(drop),
-        Tree::Inventory => json::<ListedItem>(tree, key, bytes).map(drop),
+        Tree::Inventory if is_vault(key) => values::from_listed::<ListedVault>(key, bytes).map(drop),
+        Tree::Inventory => values::from_listed::<ListedItem>(key, bytes).map(drop),
         Tree::Seen | Tree::Meta => single(tree, key, bytes),
     }
 }

@@ -3,7 +3,10 @@
 use std::{fs, path::Path, time::UNIX_EPOCH};
 
 use super::{behind_the_back, claim, commit, ids, open};
-use crate::{Entry, Quarantined, Store, UnixMs, Version, sled_store::rows::ROW_BYTES};
+use crate::{
+    Entry, InventoryChange, ListedItem, ListedVault, Quarantined, Store, UnixMs, Version,
+    sled_store::rows::ROW_BYTES,
+};
 
 fn db_bytes(dir: &Path) -> u64 {
     fs::metadata(dir.join("db")).unwrap().len()
@@ -54,6 +57,42 @@ async fn a_backlog_of_old_rows_goes_over_several_commits() {
     assert_eq!(left[8], 9, "{left:?}");
 }
 
+/// Listed again and again, a vault and an item are a row each; gone, they are none.
+#[tokio::test]
+async fn the_inventory_is_a_row_for_each_vault_and_item() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut left = Vec::new();
+    for number in 0..4 {
+        let store = open(dir.path());
+        let epoch = claim(&store, "acme").await;
+        let mut whole = commit("acme", epoch, number, 0, Vec::new());
+        let item = |id: u64| match number {
+            3 => InventoryChange::ItemGone { vault: "v".to_owned(), item: id.to_string() },
+            _ => {
+                let id = id.to_string();
+                InventoryChange::Item(ListedItem {
+                    vault: "v".to_owned(),
+                    id,
+                    version: number,
+                    details: true,
+                })
+            }
+        };
+        whole.inventory = (0..500).map(item).collect();
+        whole.inventory.push(InventoryChange::Vault(ListedVault {
+            id: "v".to_owned(),
+            attribute_version: Some(number),
+            content_version: None,
+            details: false,
+            missing: 0,
+        }));
+        store.commit(whole).await.unwrap();
+        drop(store);
+        left.push(rows_of(dir.path(), "inventory").len());
+    }
+    assert_eq!(left, [501, 501, 501, 1]);
+}
+
 /// A blob made in between and removed again would show in its folder's time.
 #[tokio::test]
 async fn no_content_of_any_size_makes_a_blob() {
@@ -81,11 +120,17 @@ async fn no_content_of_any_size_makes_a_blob() {
             body: number.to_string() + &"b".repeat((next >> 47) as usize),
             at: UnixMs(number as i64),
         });
+        let id = |of: u64| format!("{of}{}", "i".repeat((next >> 56) as usize));
+        let vault = id(number % 5);
+        whole.inventory = (0..200)
+            .map(|nth| ListedItem { vault: vault.clone(), id: id(nth), version: number, details: true })
+            .map(InventoryChange::Item)
+            .collect();
         store.commit(whole).await.unwrap();
     }
     drop(store);
     assert_eq!(blobs.metadata().unwrap().modified().unwrap(), UNIX_EPOCH);
-    for tree in ["claims", "checkpoints", "seen", "directory", "quarantine", "uploads"] {
+    for tree in ["claims", "checkpoints", "seen", "directory", "quarantine", "uploads", "inventory"] {
         let longest = rows_of(dir.path(), tree).iter().map(|row| row.len()).max();
         assert!(longest.is_none_or(|bytes| bytes <= ROW_BYTES), "{tree}: {longest:?}");
     }

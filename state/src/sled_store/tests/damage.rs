@@ -4,7 +4,8 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use super::{OpenOptions, SledStore, behind_the_back, claim, commit, ids, open};
 use crate::{
-    Entry, Quarantined, Store, StoreError, UnixMs, UploadNote, Version,
+    Entry, InventoryChange, ListedItem, ListedVault, Quarantined, Store, StoreError, UnixMs, UploadNote,
+    Version,
     sled_store::{record::Record, trees::Tree, verify},
 };
 
@@ -12,7 +13,7 @@ use crate::{
 fn a_newer_format_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let expect_too_new = || match SledStore::open(dir.path(), OpenOptions::default()) {
-        Err(StoreError::TooNew { path, found: 3, known: 2 }) => {
+        Err(StoreError::TooNew { path, found: 4, known: 3 }) => {
             assert_eq!(path, dir.path().display().to_string());
         }
         Err(other) => panic!("{other}"),
@@ -20,15 +21,15 @@ fn a_newer_format_is_refused() {
     };
     drop(open(dir.path()));
     behind_the_back(dir.path(), |db| {
-        db.open_tree("meta").unwrap().insert("format", &3_u64.to_be_bytes()).unwrap();
+        db.open_tree("meta").unwrap().insert("format", &4_u64.to_be_bytes()).unwrap();
     });
     expect_too_new();
     // The record alone is enough: a newer version may use another database.
     fs::remove_file(dir.path().join("db")).unwrap();
-    fs::write(dir.path().join("commit.json"), serde_json::to_vec(&Record::new(3, 7)).unwrap()).unwrap();
+    fs::write(dir.path().join("commit.json"), serde_json::to_vec(&Record::new(4, 7)).unwrap()).unwrap();
     expect_too_new();
     // It may look otherwise than this version knows it.
-    fs::write(dir.path().join("commit.json"), r#"{"format":3,"commits":[7],"crc64":"x"}"#).unwrap();
+    fs::write(dir.path().join("commit.json"), r#"{"format":4,"commits":[7],"crc64":"x"}"#).unwrap();
     expect_too_new();
 }
 
@@ -92,6 +93,15 @@ async fn furnished(dir: &Path) {
         body: "b".repeat(20_000),
         at: UnixMs(1),
     }];
+    let vault = ListedVault {
+        id: "v".to_owned(),
+        attribute_version: Some(1),
+        content_version: Some(2),
+        details: true,
+        missing: 0,
+    };
+    let item = ListedItem { vault: vault.id.clone(), id: "i".to_owned(), version: 3, details: true };
+    whole.inventory = vec![InventoryChange::Vault(vault), InventoryChange::Item(item)];
     store.commit(whole).await.unwrap();
     let note = UploadNote { name: "job".to_owned(), note: String::new() };
     store.note_upload("acme", epoch, note).await.unwrap();

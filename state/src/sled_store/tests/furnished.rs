@@ -3,8 +3,8 @@
 use std::{fs, path::Path};
 
 use crate::{
-    Advance, Commit, Cursor, Entry, Epoch, Fingerprint, Quarantined, SledStore, SourceInfo, Step, Store,
-    StoreError, UnixMs, UploadNote, Version,
+    Advance, Commit, Cursor, Entry, Epoch, Fingerprint, InventoryChange, ListedItem, ListedVault,
+    Quarantined, SledStore, SourceInfo, Step, Store, StoreError, UnixMs, UploadNote, Version,
 };
 
 const HOUR: i64 = 3_600_000;
@@ -31,6 +31,43 @@ fn cursor(number: u64) -> Cursor {
 /// `page` ids a page and one more, and `scattered` small records that change
 /// all over the directory.
 pub(super) async fn step_of(store: &SledStore, number: u64, page: u64, scattered: u64) {
+    step_with(store, number, page, scattered, true).await;
+}
+
+/// The vaults and items that a commit lists and finds gone: every third turn
+/// takes one item and now and then a vault out again.
+fn listed(number: u64, turn: u64) -> Vec<InventoryChange> {
+    let vault = |turn: u64| format!("vault {}\0", turn % 4);
+    let of = vault(turn);
+    let mut changes: Vec<_> = (0..turn % 4 + 1)
+        .map(|nth| {
+            let item = ListedItem {
+                vault: of.clone(),
+                id: format!("item {nth} {}", "i".repeat((nth * 60) as usize)),
+                version: number,
+                details: nth.is_multiple_of(2),
+            };
+            InventoryChange::Item(item)
+        })
+        .collect();
+    changes.push(InventoryChange::Vault(ListedVault {
+        id: of,
+        attribute_version: Some(number),
+        content_version: (!turn.is_multiple_of(3)).then_some(number),
+        details: true,
+        missing: 0,
+    }));
+    if turn.is_multiple_of(3) {
+        changes.push(InventoryChange::ItemGone { vault: vault(turn - 1), item: "item 0 ".to_owned() });
+    }
+    if turn.is_multiple_of(7) {
+        changes.push(InventoryChange::VaultGone { vault: vault(turn - 1) });
+    }
+    changes
+}
+
+/// One step of the story; without what formats before 3 did not know, if it is not `listing`.
+pub(super) async fn step_with(store: &SledStore, number: u64, page: u64, scattered: u64, listing: bool) {
     let tenant = TENANTS[number as usize % TENANTS.len()];
     let turn = number / TENANTS.len() as u64;
     if turn == 0 {
@@ -78,8 +115,12 @@ pub(super) async fn step_of(store: &SledStore, number: u64, page: u64, scattered
             rewound: false,
             through: turn.is_multiple_of(3),
         }],
-        removed: Vec::new(),
-        inventory: Vec::new(),
+        removed: if listing {
+            vec![format!("user:{}", 98 + turn), format!("user:{}", turn % 7)]
+        } else {
+            Vec::new()
+        },
+        inventory: if listing { listed(number, turn) } else { Vec::new() },
         directory,
         quarantined: if turn.is_multiple_of(4) { vec![body("no uuid")] } else { Vec::new() },
         released: Vec::new(),
@@ -103,6 +144,9 @@ pub(super) async fn content(store: &SledStore) -> Result<Fingerprint, StoreError
         }
         for shard in 0..=u8::MAX {
             content += &format!("{:?}", store.directory_shard(tenant, shard).await?);
+        }
+        for vault in store.listed_vaults(tenant).await? {
+            content += &format!("{vault:?} {:?}", store.listed_items(tenant, &vault.id).await?);
         }
         content += &format!("{:?}", store.quarantined(tenant, 1000).await?);
         content += &format!("{:?}", store.quarantine_len(tenant).await?);

@@ -52,6 +52,7 @@ async fn a_damaged_state_goes_aside_whole_and_reading_goes_on_with_overlap() {
     let place = tempfile::tempdir().unwrap();
     let dir = place.path().join("state");
     furnished(&dir, 30).await;
+    let listed_before = open(&dir).listed_vaults("acme").await.unwrap().len();
     let before = open(&dir).checkpoints().await.unwrap();
     let bytes = fs::read(dir.join("db")).unwrap();
     fs::write(dir.join("db"), "").unwrap();
@@ -74,6 +75,8 @@ async fn a_damaged_state_goes_aside_whole_and_reading_goes_on_with_overlap() {
     let after = store.checkpoints().await.unwrap();
     assert_eq!(after, healed.cursors.tenants);
     assert_eq!(after.len(), before.len());
+    assert!(listed_before > 0);
+    assert_eq!(store.listed_vaults("acme").await.unwrap(), [], "every vault is listed anew");
     for (tenant, streams) in &before {
         for (stream, stood) in streams {
             let stands = &after[tenant][stream];

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::HOUR;
 use crate::{
-    Advance, Commit, Cursor, Entry, Epoch, Fingerprint, MemoryStore, QuarantineId, Quarantined, SourceInfo,
-    Step, Store, UnixMs, UploadNote, Version,
+    Advance, Commit, Cursor, Entry, Epoch, Fingerprint, InventoryChange, ListedItem, ListedVault,
+    MemoryStore, QuarantineId, Quarantined, SourceInfo, Step, Store, UnixMs, UploadNote, Version,
 };
 
 const NAMES: [&str; 3] = ["a", "a\0", "b"];
@@ -53,6 +53,24 @@ fn requests() -> impl Strategy<Value = Vec<Request>> {
         1 => Just(Request::Reopen),
     ];
     proptest::collection::vec(one, 1..40)
+}
+
+/// A change of the inventory, of few vaults and items, so that they meet.
+fn listed(which: u8, at: i64) -> InventoryChange {
+    let vault = NAMES[usize::from(which / 4 % 3)].to_owned();
+    let item = NAMES[usize::from(which / 12 % 3)].repeat(if which >= 200 { 150 } else { 1 });
+    match which % 4 {
+        0 => InventoryChange::VaultGone { vault },
+        1 => InventoryChange::ItemGone { vault, item },
+        2 => InventoryChange::Vault(ListedVault {
+            id: vault,
+            attribute_version: Some(at.unsigned_abs()),
+            content_version: (which >= 100).then_some(7),
+            details: which >= 50,
+            missing: u32::from(which % 3),
+        }),
+        _ => InventoryChange::Item(ListedItem { vault, id: item, version: at.unsigned_abs(), details: true }),
+    }
 }
 
 /// Does one request and tells what came of it. What it is about is taken from
@@ -116,6 +134,10 @@ async fn ask(store: &impl Store, request: &Request, at: i64) -> String {
                     record: "r".repeat(usize::from(*more) * 60),
                 });
             }
+            if more % 3 == 0 {
+                commit.removed.push(format!("k{}", more / 3 % 4));
+            }
+            commit.inventory.extend((0..more % 5).map(|nth| listed(more.wrapping_mul(nth + 1), at)));
             if more % 6 == 0 {
                 let listed = store.quarantine_list(tenant).await.unwrap();
                 commit.released.extend(listed.into_iter().take(usize::from(more % 4)).map(|entry| entry.id));
@@ -166,6 +188,10 @@ async fn content(store: &impl Store) -> String {
             for at_least in [None, Some(1), Some(900)] {
                 content += &format!("{:?}", store.seen(tenant, stream, at_least).await);
             }
+        }
+        content += &format!("{:?}", store.listed_vaults(tenant).await);
+        for vault in NAMES {
+            content += &format!("{:?}", store.listed_items(tenant, vault).await);
         }
         let keys = (0..3).map(|key| format!("k{key}")).collect();
         content += &format!("{:?}", store.directory(tenant, keys).await);

@@ -3,7 +3,9 @@
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use super::{claim, commit, ids, open, recorded, token};
-use crate::{Entry, Quarantined, Store, UnixMs, UploadNote, Version};
+use crate::{
+    Entry, InventoryChange, ListedItem, ListedVault, Quarantined, Store, UnixMs, UploadNote, Version,
+};
 
 #[tokio::test]
 async fn everything_is_found_again_after_a_reopen() {
@@ -22,6 +24,15 @@ async fn everything_is_found_again_after_a_reopen() {
         body: "b".repeat(20_000),
         at: UnixMs(3),
     }];
+    let vault = ListedVault {
+        id: "v".repeat(200),
+        attribute_version: None,
+        content_version: Some(u64::MAX),
+        details: true,
+        missing: 2,
+    };
+    let item = ListedItem { vault: vault.id.clone(), id: "i".repeat(200), version: u64::MAX, details: true };
+    whole.inventory = vec![InventoryChange::Vault(vault.clone()), InventoryChange::Item(item.clone())];
     let note = UploadNote { name: "job".to_owned(), note: "{}".to_owned() };
     store.note_upload("acme", epoch, note.clone()).await.unwrap();
     store.commit(whole.clone()).await.unwrap();
@@ -35,6 +46,8 @@ async fn everything_is_found_again_after_a_reopen() {
     let keys = vec!["user".to_owned()];
     assert_eq!(store.directory("acme", keys).await.unwrap(), [Some(whole.directory.remove(0))]);
     assert_eq!(store.quarantined("acme", 9).await.unwrap(), whole.quarantined);
+    assert_eq!(store.listed_items("acme", &vault.id).await.unwrap(), [item]);
+    assert_eq!(store.listed_vaults("acme").await.unwrap(), [vault]);
     let claim = store.claim("acme", &[("s".to_owned(), token(77))], UnixMs(9)).await.unwrap();
     assert_eq!(claim.epoch.0, epoch.0 + 1);
     assert_eq!(claim.checkpoints["s"].cursor, token(1));
