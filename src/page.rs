@@ -328,8 +328,8 @@ impl Coverage {
         std::mem::take(&mut self.trails)
     }
 
-    /// Turns the coverage into the commit of a run, which also settles these upload notes.
-    pub fn into_commit(self, tenant: &str, epoch: Epoch, at: UnixMs, settled: Vec<String>) -> Commit {
+    /// The commit of a run that an ack of the coverage allows; it settles these upload notes too.
+    pub fn allowed(self, tenant: &str, epoch: Epoch, at: UnixMs, settled: Vec<String>) -> Commit {
         Commit {
             tenant: tenant.to_owned(),
             epoch,

@@ -122,7 +122,7 @@ impl Ack {
 
     /// Turns the ack into the commit it allows.
     pub fn into_commit(self, tenant: &str, epoch: Epoch, at: UnixMs) -> Commit {
-        self.coverage.into_commit(tenant, epoch, at, self.settled)
+        self.coverage.allowed(tenant, epoch, at, self.settled)
     }
 }
 
