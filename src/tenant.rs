@@ -16,7 +16,7 @@ use crate::{
         graph::GraphSink,
         jupiterone::{Home, JupiterOne, JupiterOneSettings, Plan},
     },
-    source::Pace,
+    source::{Pace, connect::ConnectSettings},
     stream::{Mapping, Stream},
     supervisor::{Access, Outside, RunError, Shared, Tenant, supervise},
     telemetry::Meter,
@@ -182,6 +182,17 @@ pub async fn access(events: &config::Events) -> Result<Access, SecretError> {
     let claims = Claims::read(&token);
     let base_url = events.resolve_base_url(claims.as_ref());
     Ok(Access { base_url, token, expires: claims.and_then(|claims| claims.expires) })
+}
+
+/// Reads the token of a Connect server, and puts its settings together.
+///
+/// # Errors
+///
+/// The token cannot be read.
+pub async fn connect(settings: &config::Connect) -> Result<ConnectSettings, SecretError> {
+    let token = settings.token.read().await?;
+    let connections = settings.connections;
+    Ok(ConnectSettings { connections, ..ConnectSettings::new(settings.base_url.clone(), token) })
 }
 
 /// Reads the key of a place in JupiterOne, and puts its settings together.

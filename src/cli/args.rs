@@ -162,6 +162,15 @@ pub struct Simulate {
     /// How many events arrive a second from then on
     #[arg(long, value_name = "N", default_value = "0", value_parser = rate)]
     pub rate: f64,
+    /// How many vaults the account has
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub vaults: u32,
+    /// How many items each vault holds
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(0..1_000_000))]
+    pub items_per_vault: u32,
+    /// How many vaults and items change an hour from then on
+    #[arg(long, value_name = "N", default_value = "0", value_parser = rate)]
+    pub connect_changes_per_hour: f64,
     /// What goes wrong
     #[arg(long, value_enum, value_name = "HOW MUCH", default_value_t = Faults::None)]
     pub faults: Faults,

@@ -13,7 +13,7 @@ use crate::{
     config::{self, Config},
     http::{Budget, Client, ClientSettings, Patience},
     sink::jupiterone,
-    source::events_api::EventsApi,
+    source::{Lister, connect::Connect, events_api::EventsApi},
     stream::Stream,
     telemetry::Meter,
     tenant,
@@ -47,6 +47,9 @@ pub(super) async fn run(check: Check) -> Result<(), Failed> {
             }
         };
         tell("1Password", events(tenant, &client).await);
+        if let Some(settings) = &tenant.connect {
+            tell("Connect", vaults(settings).await);
+        }
         if let Some(settings) = &tenant.jupiterone {
             tell("JupiterOne", sync_job(settings, &client).await);
             if check.canary {
@@ -103,6 +106,25 @@ async fn events(tenant: &config::Tenant, client: &Client) -> Result<String, Fail
         None => text.push_str("; it says nothing of an end"),
     }
     Ok(text)
+}
+
+/// Asks Connect which vaults the token may see. One request; no item is listed or opened.
+async fn vaults(settings: &config::Connect) -> Result<String, Failed> {
+    let resolved = tenant::connect(settings).await;
+    let mut resolved =
+        resolved.map_err(|error| Failed::text(Exit::Configuration, error.to_string()).hint(error.hint()))?;
+    resolved.patience = PATIENCE;
+    let vaults = Connect::new(resolved, Arc::new(Meter::default()))?.vaults().await?;
+    if vaults.is_empty() {
+        return Err(Failed::text(Exit::Credentials, "the token may see no vault")
+            .hint("grant the Connect token access to vaults, in 1Password (Developer → Connect)"));
+    }
+    let items: u64 = vaults.iter().filter_map(|vault| vault.items).sum();
+    Ok(format!(
+        "{} accepts the token; it may see {} vault(s) with {items} item(s)",
+        settings.base_url,
+        vaults.len()
+    ))
 }
 
 /// Opens a sync job and aborts it: nothing reaches the graph.

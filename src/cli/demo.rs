@@ -133,6 +133,7 @@ fn prepare(dir: &Path, keep: bool) -> Result<(), Failed> {
 fn tokens(simulator: &Simulator) -> io::Result<TempDir> {
     let dir = tempfile::tempdir()?;
     fs::write(dir.path().join("events"), simulator.events_token())?;
+    fs::write(dir.path().join("connect"), simulator.connect_token())?;
     fs::write(dir.path().join("jupiterone"), simulator.jupiterone_token())?;
     Ok(dir)
 }
@@ -165,6 +166,13 @@ fn config(demo: &Demo, simulator: &Simulator, tokens: &Path) -> Result<Config, F
             streams: None,
             limits: http::Limits::default(),
         },
+        connect: Some(config::Connect {
+            base_url: url(simulator.connect_url())?,
+            token: TokenSource::File(tokens.join("connect")),
+            interval: config::CONNECT_INTERVAL,
+            item_details: true,
+            connections: config::CONNECTIONS,
+        }),
         jupiterone: (demo.sink != DemoSink::Graph).then_some(jupiterone),
         graph: (demo.sink != DemoSink::Jupiterone).then(|| config::Graph { path: graph_path(&demo.dir) }),
     };

@@ -10,8 +10,19 @@ use super::{
 
 /// Runs the command: serves until it is interrupted, then prints the last report as JSON.
 pub(super) async fn run(simulate: Simulate) -> Result<(), Failed> {
-    let Simulate { events, seed, rate, faults, listen } = simulate;
-    let config = Config { events, seed, rate, faults: self::faults(faults), listen, ..Config::default() };
+    let Simulate { events, seed, rate, vaults, items_per_vault, connect_changes_per_hour, faults, listen } =
+        simulate;
+    let config = Config {
+        events,
+        seed,
+        rate,
+        vaults,
+        items_per_vault,
+        connect_changes_per_hour,
+        faults: self::faults(faults),
+        listen,
+        ..Config::default()
+    };
     let until = async {
         let _ = tokio::signal::ctrl_c().await;
     };
@@ -34,12 +45,15 @@ fn announce(simulator: &Simulator) {
     out::print(format_args!(
         "simulating 1Password and JupiterOne on {url}; report: {url}/report; stop with Ctrl-C\n\n\
          export OP_EVENTS_TOKEN={events}\n\
+         export OP_CONNECT_TOKEN={connect}\n\
          export JUPITERONE_API_KEY={key}\n\
-         opgraph run --once --events-url {url} --start 120d \\\n  \
+         opgraph run --once --events-url {url} --start 120d --connect-url {connect_url} \\\n  \
          --jupiterone-url {j1} --jupiterone-account {account} --jupiterone-instance {instance}\n",
         url = simulator.events_url(),
         j1 = simulator.jupiterone_url(),
         events = simulator.events_token(),
+        connect = simulator.connect_token(),
+        connect_url = simulator.connect_url(),
         key = simulator.jupiterone_token(),
         account = simulator.jupiterone_account(),
         instance = simulator.integration_instance_id(),

@@ -11,8 +11,8 @@ use super::{
     ConfigError, Env,
     error::{At, Problems},
     tables::{
-        DurationText, EventsTable, Given, GraphTable, JupiterOneTable, Root, StartText, TenantTable,
-        TokenTable,
+        ConnectTable, DurationText, EventsTable, Given, GraphTable, JupiterOneTable, Root, StartText,
+        TenantTable, TokenTable,
     },
 };
 
@@ -61,6 +61,15 @@ pub struct TenantFlags {
     /// How long a stream that has caught up waits, or DISABLED [default: 30s]
     #[arg(long, value_name = "DURATION")]
     pub polling_interval: Option<String>,
+    /// List vaults and items of the Connect server behind this base URL [env: OPGRAPH_CONNECT_URL]
+    #[arg(long, value_name = "URL")]
+    pub connect_url: Option<String>,
+    /// Read the Connect token from this file, not from the variable OP_CONNECT_TOKEN
+    #[arg(long, value_name = "PATH")]
+    pub connect_token_file: Option<PathBuf>,
+    /// Never open an item for its section labels and file names
+    #[arg(long)]
+    pub no_item_details: bool,
     /// Write a local graph (SQLite) to this file [default: graph.db, unless JupiterOne is given]
     #[arg(long, value_name = "PATH")]
     pub graph: Option<PathBuf>,
@@ -97,6 +106,9 @@ impl TenantFlags {
             (self.streams.is_some(), "--streams"),
             (self.start.is_some(), "--start"),
             (self.polling_interval.is_some(), "--polling-interval"),
+            (self.connect_url.is_some(), "--connect-url"),
+            (self.connect_token_file.is_some(), "--connect-token-file"),
+            (self.no_item_details, "--no-item-details"),
             (self.graph.is_some(), "--graph"),
             (self.jupiterone_account.is_some(), "--jupiterone-account"),
             (self.jupiterone_instance.is_some(), "--jupiterone-instance"),
@@ -155,6 +167,8 @@ pub(super) fn tables(flags: &TenantFlags, env: Env<'_>, problems: &mut Problems<
     let token_file = text(path(&flags.events_token_file), "--events-token-file", NONE);
     let polling = text(os(&flags.polling_interval), "--polling-interval", NONE);
     let start = text(os(&flags.start), "--start", NONE);
+    let connect_url = text(os(&flags.connect_url), "--connect-url", "OPGRAPH_CONNECT_URL");
+    let connect_token_file = text(path(&flags.connect_token_file), "--connect-token-file", NONE);
     let graph = text(path(&flags.graph), "--graph", NONE);
     let account = text(os(&flags.jupiterone_account), "--jupiterone-account", "JUPITERONE_ACCOUNT");
     let instance = text(os(&flags.jupiterone_instance), "--jupiterone-instance", NONE);
@@ -183,6 +197,22 @@ pub(super) fn tables(flags: &TenantFlags, env: Env<'_>, problems: &mut Problems<
         };
         Given { value: table, at }
     });
+    let no_details = flags.no_item_details.then_some(At::Named("--no-item-details"));
+    let connect_at = connect_url.as_ref().map(|url| url.at.clone());
+    let alone = connect_token_file.as_ref().map(|file| file.at.clone()).or(no_details);
+    if let (None, Some(at)) = (&connect_at, alone) {
+        let hint = "add `--connect-url URL`, or set OPGRAPH_CONNECT_URL".to_owned();
+        problems.add(&at, "", "the Connect server is missing", hint);
+    }
+    let connect = connect_at.map(|at| {
+        let table = ConnectTable {
+            base_url: connect_url,
+            token: Some(token(connect_token_file, "OP_CONNECT_TOKEN", "--connect-token-file")),
+            item_details: flags.no_item_details.then_some(false),
+            ..ConnectTable::default()
+        };
+        Given { value: table, at }
+    });
     let events = EventsTable {
         base_url,
         token: Some(token(token_file, "OP_EVENTS_TOKEN", "--events-token-file")),
@@ -195,6 +225,7 @@ pub(super) fn tables(flags: &TenantFlags, env: Env<'_>, problems: &mut Problems<
         polling_interval: polling.map(|given| Given { value: DurationText(given.value), at: given.at }),
         start: start.map(|given| Given { value: StartText(given.value), at: given.at }),
         events: Some(named(events, "--events-url")),
+        connect,
         jupiterone,
         graph: graph.map(|path| Given { at: path.at.clone(), value: GraphTable { path: Some(path) } }),
         ..TenantTable::default()

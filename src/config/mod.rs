@@ -54,6 +54,10 @@ pub const START: Duration = Duration::from_secs(120 * 24 * 3600);
 pub const POLLING_INTERVAL: Duration = Duration::from_secs(30);
 /// The shortest such wait.
 pub const SHORTEST_POLLING_INTERVAL: Duration = Duration::from_secs(1);
+/// How often vaults and items are listed, unless configured.
+pub const CONNECT_INTERVAL: Duration = Duration::from_secs(15 * 60);
+/// How many requests to Connect are in flight at once, unless configured.
+pub const CONNECTIONS: usize = 4;
 
 /// Everything configured, checked. At least one tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +87,8 @@ pub struct Tenant {
     pub start: Start,
     /// Where the events come from.
     pub events: Events,
+    /// 1Password Connect, if vaults and items are listed.
+    pub connect: Option<Connect>,
     /// JupiterOne, if records go there.
     pub jupiterone: Option<JupiterOne>,
     /// The local graph, if records go there. Never `None` without `jupiterone`.
@@ -109,6 +115,22 @@ pub struct Events {
     pub streams: Option<Vec<Stream>>,
     /// The account's limits.
     pub limits: Limits,
+}
+
+/// A tenant's Connect server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connect {
+    /// Its base URL, without `/v1`. Checked: a token may be sent there.
+    pub base_url: Url,
+    /// Where the token is read from.
+    pub token: TokenSource,
+    /// How often vaults and items are listed.
+    pub interval: Duration,
+    /// Whether items are opened for their section labels and file names, which
+    /// 1Password records as a use of each.
+    pub item_details: bool,
+    /// How many requests may be in flight at once.
+    pub connections: usize,
 }
 
 impl Events {
@@ -260,6 +282,7 @@ impl Config {
         for tenant in &self.tenants {
             let tokens = [
                 ("events.token", Some(&tenant.events.token)),
+                ("connect.token", tenant.connect.as_ref().map(|connect| &connect.token)),
                 ("jupiterone.token", tenant.jupiterone.as_ref().map(|jupiterone| &jupiterone.token)),
             ];
             for (key, token) in tokens {

@@ -12,7 +12,7 @@ use super::{
 };
 
 /// What is planned, and refused until it works.
-const LATER: &[(&str, &str)] = &[("", "admin"), ("tenant", "connect")];
+const LATER: &[(&str, &str)] = &[("", "admin")];
 
 /// Reads the tables. A key that cannot be read is left out and reading begins
 /// anew, so that all problems of the file come to light in one go. `None` if
@@ -88,12 +88,12 @@ fn unknown(wrong: &str, table: &[&str]) -> (String, Option<String>) {
         ["tenant", "events"] => 2,
         ["tenant", "jupiterone"] => 3,
         ["tenant", "graph"] => 4,
-        [.., "token"] => 5,
-        _ => 6,
+        ["tenant", "connect"] => 5,
+        [.., "token"] => 6,
+        _ => 7,
     };
     if LATER.contains(&(table.join(".").as_str(), wrong)) {
-        let section = if table.is_empty() { format!("[{wrong}]") } else { format!("[tenant.{wrong}]") };
-        return (format!("this version does not have `{section}`"), Some("remove the section".to_owned()));
+        return (format!("this version does not have `[{wrong}]`"), Some("remove the section".to_owned()));
     }
     let (_, known) = KEYS[place];
     let elsewhere = KEYS.iter().enumerate().filter(|(at, (_, keys))| *at != place && keys.contains(&wrong));

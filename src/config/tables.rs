@@ -51,6 +51,8 @@ pub(super) struct TenantTable {
     #[serde(default, deserialize_with = "table")]
     pub(super) events: Option<Given<EventsTable>>,
     #[serde(default, deserialize_with = "table")]
+    pub(super) connect: Option<Given<ConnectTable>>,
+    #[serde(default, deserialize_with = "table")]
     pub(super) jupiterone: Option<Given<JupiterOneTable>>,
     #[serde(default, deserialize_with = "table")]
     pub(super) graph: Option<Given<GraphTable>>,
@@ -66,6 +68,18 @@ pub(super) struct EventsTable {
     pub(super) streams: Option<Given<Vec<Given<String>>>>,
     #[serde(default, deserialize_with = "table")]
     pub(super) limits: Option<Given<LimitsTable>>,
+}
+
+/// `[tenant.connect]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ConnectTable {
+    pub(super) base_url: Text,
+    #[serde(default, deserialize_with = "table")]
+    pub(super) token: Option<Given<TokenTable>>,
+    pub(super) interval: Option<Given<DurationText>>,
+    pub(super) item_details: Option<bool>,
+    pub(super) connections: Option<Given<i64>>,
 }
 
 /// `[tenant.events] limits`
@@ -182,6 +196,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "polling_interval",
             "start",
             "events",
+            "connect",
             "jupiterone",
             "graph",
         ],
@@ -202,6 +217,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
         ],
     ),
     ("`[tenant.graph]`", &["path"]),
+    ("`[tenant.connect]`", &["base_url", "token", "interval", "item_details", "connections"]),
     ("`token`", &["env", "file", "op"]),
     ("`limits`", &["per_minute", "per_hour"]),
 ];

@@ -1,6 +1,7 @@
 //! One attempt at one request.
 
 use std::{
+    error::Error,
     io::Write,
     time::{Duration, SystemTime},
 };
@@ -22,6 +23,10 @@ pub struct ClientSettings {
     pub connect_timeout: Duration,
     /// Time for a whole request, its answer's body included.
     pub timeout: Duration,
+    /// Time for the next bytes of an answer to arrive.
+    pub idle_timeout: Duration,
+    /// Whether answers may come compressed.
+    pub compressed: bool,
     /// The most bytes an answer's body may have, decompressed.
     pub largest_answer: usize,
     /// The longest pause that the other side may impose on us.
@@ -33,6 +38,8 @@ impl Default for ClientSettings {
         ClientSettings {
             connect_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(60),
+            compressed: true,
             // A page of 1,000 events is about 1 MB.
             largest_answer: 64 << 20,
             // The longest window that anybody's limits have.
@@ -113,6 +120,15 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// What stands before the body of a successful answer (2xx).
+#[derive(Debug)]
+pub struct Head {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers.
+    pub headers: header::HeaderMap,
+}
+
 impl Client {
     /// Makes a client: no redirects, time-outs always, connections kept 15 s.
     ///
@@ -126,12 +142,13 @@ impl Client {
             .user_agent(concat!("opgraph/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(settings.connect_timeout)
             .timeout(settings.timeout)
+            .read_timeout(settings.idle_timeout)
             .pool_idle_timeout(Duration::from_secs(15))
             .redirect(redirect::Policy::none())
             .referer(false)
             .tcp_nodelay(true)
-            .gzip(true)
-            .zstd(true)
+            .gzip(settings.compressed)
+            .zstd(settings.compressed)
             .build()?;
         let ClientSettings { largest_answer, longest_pause, .. } = *settings;
         Ok(Client { http, largest_answer, longest_pause })
@@ -140,6 +157,27 @@ impl Client {
     /// Makes one attempt. Ok is a 2xx answer with its whole body; everything
     /// else is a [`Failure`] with its remedy.
     pub async fn send(&self, request: &Request) -> Result<Answer, Failure> {
+        let mut body = Vec::new();
+        let head = self.read(request, &mut body, |body, piece| {
+            body.extend_from_slice(piece);
+            Ok(())
+        });
+        Ok(Answer { status: head.await?.status, body })
+    }
+
+    /// Makes one attempt whose answer is read in pieces, decompressed: `take`
+    /// gets each with `into`, which has to be empty at the start. Ok is a 2xx
+    /// answer whose whole body was taken.
+    ///
+    /// # Errors
+    ///
+    /// A [`Failure`] with its remedy; what `take` answers may succeed another time.
+    pub async fn read<T>(
+        &self,
+        request: &Request,
+        into: &mut T,
+        mut take: impl FnMut(&mut T, &[u8]) -> Result<(), Box<dyn Error + Send + Sync>>,
+    ) -> Result<Head, Failure> {
         let mut builder = self
             .http
             .request(request.method.clone(), request.url.clone())
@@ -158,17 +196,35 @@ impl Client {
 
         let status = response.status().as_u16();
         let after = pause_asked_for(response.headers()).map(|pause| pause.min(self.longest_pause));
-        let mut body = Vec::with_capacity(response.content_length().unwrap_or(0).min(1 << 21) as usize);
-        while let Some(chunk) = response.chunk().await.map_err(|error| broken(request, error))? {
-            if body.len() + chunk.len() > self.largest_answer {
+        let succeeded = (200..300).contains(&status);
+        let (mut arrived, mut refusal) = (0, Vec::new());
+        while let Some(piece) = response.chunk().await.map_err(|error| broken(request, error))? {
+            arrived += piece.len();
+            if arrived > self.largest_answer {
                 return Err(too_large(request, status, self.largest_answer));
             }
-            body.extend_from_slice(&chunk);
+            if succeeded {
+                take(into, &piece).map_err(|cause| senseless(request, status, cause))?;
+            } else {
+                refusal.extend_from_slice(&piece);
+            }
         }
-        if (200..300).contains(&status) {
-            return Ok(Answer { status, body });
+        if succeeded {
+            return Ok(Head { status, headers: response.headers().clone() });
         }
-        Err(refused(request, status, after, &body))
+        Err(refused(request, status, after, &refusal))
+    }
+}
+
+/// An answer that is not what was asked for. It may have been garbled on its way.
+pub fn senseless(request: &Request, status: u16, cause: Box<dyn Error + Send + Sync>) -> Failure {
+    Failure {
+        doing: request.doing.clone(),
+        status: Some(status),
+        code: None,
+        outcome: Outcome::NotDone,
+        remedy: Remedy::RETRY,
+        cause,
     }
 }
 

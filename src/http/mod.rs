@@ -16,7 +16,7 @@ pub mod hosts;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 
-pub use client::{Answer, Body, Client, ClientSettings, Request};
+pub use client::{Answer, Body, Client, ClientSettings, Head, Request, senseless};
 pub use limit::{Budget, Limits};
 pub use remedy::{Asked, Failure, Halt, Outcome, Remedy};
 pub use retry::{Patience, until_done};

@@ -104,31 +104,36 @@ pub enum Asked {
     Introspection,
     /// Anything of a sync job.
     SyncJob,
+    /// What there is; a server that is starting, or syncing, may refuse what it grants later.
+    Inventory,
 }
 
 /// Decides what a status other than success means.
 ///
-/// | status        | first page | next page | introspection | sync job |
-/// |---------------|------------|-----------|---------------|----------|
-/// | 400           | halt       | rewind    | halt          | halt     |
-/// | 401           | halt: credentials, everywhere (a missing feature answers 401 too: introspect first) ||||
-/// | 403           | halt: credentials, everywhere                                              ||||
-/// | 404           | halt       | halt      | halt          | halt     |
-/// | 409           | halt       | halt      | halt          | retry    |
-/// | 408, 425, 429 | retry      | retry     | retry         | retry    |
-/// | 407           | halt: a proxy in between asks who we are, everywhere                       ||||
-/// | 3xx, else 4xx | halt       | halt      | halt          | halt     |
-/// | 5xx           | retry      | retry     | retry         | retry    |
+/// | status        | first page | next page | introspection | sync job | inventory |
+/// |---------------|------------|-----------|---------------|----------|-----------|
+/// | 400           | halt       | rewind    | halt          | halt     | halt      |
+/// | 401           | halt: credentials (a missing feature answers 401 too: introspect first) |||| retry |
+/// | 403           | halt: credentials |                  |               |          | retry     |
+/// | 404           | halt       | halt      | halt          | halt     | retry     |
+/// | 409           | halt       | halt      | halt          | retry    | halt      |
+/// | 408, 425, 429 | retry      | retry     | retry         | retry    | retry     |
+/// | 407           | halt: a proxy in between asks who we are, everywhere                 |||||
+/// | 3xx, else 4xx | halt       | halt      | halt          | halt     | halt      |
+/// | 5xx           | retry      | retry     | retry         | retry    | retry     |
 ///
 /// Sources: 1Password's status-code page (400, 401, 429, 500; no 403 is
 /// documented), 1Password/events-api-splunk#37 (400 to a stored cursor), the
 /// Splunk app's README (a truncated token answers `404 page not found`).
+/// Connect answers 401 to its first request and now and then a 403 that is not
+/// true (its changelog 1.7.2; 1Password/connect#82), and 404 for what went since
+/// it was listed: whoever asks decides when to believe them.
 /// A conflict (RFC 9110, 409) is with somebody else's sync job, which ends.
 /// JupiterOne's 400 `JOB_NOT_AWAITING_UPLOADS` and 413 are settled by its sink.
 pub fn for_status(status: u16, asked: Asked, after: Option<Duration>) -> Remedy {
     match (status, asked) {
         (408 | 425 | 429 | 500..=599, _) => Remedy::Retry { after },
-        (409, Asked::SyncJob) => Remedy::Retry { after },
+        (409, Asked::SyncJob) | (401 | 403 | 404, Asked::Inventory) => Remedy::Retry { after },
         (400, Asked::NextPage) => Remedy::Rewind,
         (401 | 403, Asked::SyncJob) => Remedy::Halt(Halt::Credentials {
             hint: "check the JupiterOne account id, and that the API key is valid and may do `persister:Synchronize`"
@@ -139,6 +144,7 @@ pub fn for_status(status: u16, asked: Asked, after: Option<Duration>) -> Remedy 
                 .to_owned(),
         }),
         (404, Asked::SyncJob) => Remedy::halt("check the JupiterOne base URL and that the integration instance exists"),
+        (400, Asked::Inventory) => Remedy::halt("check the Connect base URL: the server refuses the request as it is"),
         (404, _) => Remedy::halt("check the Events API base URL, and that the token is whole: a truncated token answers 404"),
         (407, _) => Remedy::Halt(Halt::Configuration {
             hint: "a proxy between here and the API wants credentials: give them in `HTTPS_PROXY`, or go around it with `NO_PROXY`"
@@ -200,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_table_says_what_to_do_about_each_status() {
-        use Asked::{FirstPage, Introspection, NextPage, SyncJob};
+        use Asked::{FirstPage, Introspection, Inventory, NextPage, SyncJob};
         let all = [FirstPage, NextPage, Introspection, SyncJob];
         let check = |statuses: &[u16], asked: &[Asked], expect: &str| {
             for &status in statuses {
@@ -216,6 +222,8 @@ mod tests {
         check(&[409], &[SyncJob], "retry");
         check(&[409], &[FirstPage, NextPage, Introspection], "halt");
         check(&[400], &[FirstPage, Introspection, SyncJob], "halt");
+        check(&[401, 403, 404, 408, 429, 500], &[Inventory], "retry");
+        check(&[301, 302, 307, 400, 407, 409, 418], &[Inventory], "halt");
         check(&[301, 302, 307, 308, 401, 403, 404, 405, 407, 410, 413, 415, 422], &all, "halt");
         for asked in all {
             for status in [401, 403] {

@@ -7,6 +7,8 @@ mod claims;
 
 mod process;
 
+pub mod wipe;
+
 mod op;
 
 #[cfg(test)]

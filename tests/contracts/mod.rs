@@ -4,6 +4,8 @@ mod sinks;
 
 mod jupiterone;
 
+mod connect;
+
 mod http;
 
 mod wire;

@@ -8,7 +8,7 @@ use crate::{
         error::At,
         tables::{Given, TokenTable},
     },
-    http::hosts,
+    http::hosts::{self, Known},
     secret::TokenSource,
 };
 
@@ -17,7 +17,7 @@ impl Check<'_, '_> {
         &mut self,
         given: &Given<String>,
         key: &str,
-        known: &[&str],
+        known: Known,
         example: &str,
     ) -> Option<Url> {
         let at = &given.at;
@@ -48,7 +48,7 @@ impl Check<'_, '_> {
                 &format!("write it like `{example}`"),
             );
         }
-        let own = url.host_str().filter(|host| known.contains(host));
+        let own = url.host_str().filter(|host| matches!(known, Known::Named(hosts) if hosts.contains(host)));
         if let Some(host) = own.filter(|_| url.path() != "/") {
             let what = "a base URL ends with the host: paths are added to it";
             return self.refuse(at, key, what, &format!("write `https://{host}`"));

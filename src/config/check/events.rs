@@ -9,17 +9,19 @@ use crate::{
         error::nearest,
         tables::{EventsTable, Given, LimitsTable},
     },
-    http::{Limits, hosts},
+    http::{
+        Limits,
+        hosts::{self, Known},
+    },
     stream::Stream,
 };
 
 impl Check<'_, '_> {
     pub(super) fn events(&mut self, given: &Given<EventsTable>, key: &str) -> Option<Events> {
         let table = &given.value;
-        let base_url = table
-            .base_url
-            .as_ref()
-            .map(|url| self.base_url(url, &format!("{key}.base_url"), hosts::ONEPASSWORD, EVENTS_URL));
+        let base_url = table.base_url.as_ref().map(|url| {
+            self.base_url(url, &format!("{key}.base_url"), Known::Named(hosts::ONEPASSWORD), EVENTS_URL)
+        });
         let token = self.required(
             table.token.as_ref(),
             given,

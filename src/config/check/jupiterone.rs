@@ -12,7 +12,7 @@ use crate::{
         tables::{DurationText, Given, JupiterOneTable},
         values,
     },
-    http::hosts,
+    http::hosts::{self, Known},
     sink::{UploadLimits, jupiterone::JupiterOneSettings},
 };
 
@@ -30,7 +30,12 @@ impl Check<'_, '_> {
     pub(super) fn jupiterone(&mut self, given: &Given<JupiterOneTable>, key: &str) -> Option<JupiterOne> {
         let table = &given.value;
         let base_url = match &table.base_url {
-            Some(url) => self.base_url(url, &format!("{key}.base_url"), hosts::JUPITERONE, JUPITERONE_URL),
+            Some(url) => self.base_url(
+                url,
+                &format!("{key}.base_url"),
+                Known::Named(hosts::JUPITERONE),
+                JUPITERONE_URL,
+            ),
             None => Url::parse(JUPITERONE_URL).ok(),
         };
         let account =

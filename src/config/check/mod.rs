@@ -2,6 +2,8 @@
 
 mod events;
 
+mod connect;
+
 mod jupiterone;
 
 mod access;
@@ -75,6 +77,7 @@ impl Check<'_, '_> {
             "write a section `[tenant.events]` with a `token`",
         );
         let events = events.and_then(|events| self.events(events, &format!("{key}.events")));
+        let connect = table.connect.as_ref().map(|table| self.connect(table, &format!("{key}.connect")));
         let jupiterone =
             table.jupiterone.as_ref().map(|table| self.jupiterone(table, &format!("{key}.jupiterone")));
         let graph = match (&table.graph, &jupiterone) {
@@ -89,6 +92,7 @@ impl Check<'_, '_> {
             polling_interval: polling_interval?,
             start: start?,
             events: events?,
+            connect: connect.map_or(Some(None), |made| made.map(Some))?,
             jupiterone: jupiterone.map_or(Some(None), |made| made.map(Some))?,
             graph: graph.map_or(Some(None), |made| made.map(Some))?,
         })

@@ -14,6 +14,16 @@ fn the_example_is_valid_and_shows_the_defaults() {
             source: InstanceSource::External,
         }
     );
+    assert_eq!(
+        example.connect.take().unwrap(),
+        Connect {
+            base_url: "http://127.0.0.1:8080".parse().unwrap(),
+            token: TokenSource::env("OP_CONNECT_TOKEN").unwrap(),
+            interval: CONNECT_INTERVAL,
+            item_details: true,
+            connections: CONNECTIONS,
+        }
+    );
     assert_eq!(example.description.take().as_deref(), Some("production"));
     let default = parse(ACME).unwrap();
     assert_eq!(example, default.tenants[0]);
@@ -56,7 +66,7 @@ fn every_alternative_of_the_example_is_valid_in_its_place() {
         parse(&changed.join("\n")).unwrap_or_else(|error| panic!("{alternative}: {error}"));
         tried += 1;
     }
-    assert_eq!(tried, 11);
+    assert_eq!(tried, 13);
 }
 
 #[test]

@@ -128,3 +128,20 @@ fn a_file_and_flags_for_a_tenant_contradict_each_other() {
     let config = flags(&format!("--config {file}"), &[]).unwrap();
     assert_eq!(config.state_dir, dir.path().join("opgraph-state"));
 }
+
+#[test]
+fn a_connect_server_is_named_by_flags_or_variables() {
+    let url = "http://127.0.0.1:8080";
+    let text =
+        format!("{ACME}[tenant.connect]\nbase_url = \"{url}\"\ntoken = {{ env = \"OP_CONNECT_TOKEN\" }}");
+    let mut expect = parse(&text).unwrap();
+    expect.tenants[0].name = "default".to_owned();
+    assert_eq!(flags(&format!("--connect-url {url}"), &[]), Ok(expect.clone()));
+    assert_eq!(flags("", &[("OPGRAPH_CONNECT_URL", url)]), Ok(expect.clone()));
+    expect.tenants[0].connect.as_mut().unwrap().item_details = false;
+    assert_eq!(flags("--no-item-details", &[("OPGRAPH_CONNECT_URL", url)]), Ok(expect));
+    for alone in ["--no-item-details", "--connect-token-file t"] {
+        let told = flags(alone, &[]).unwrap_err();
+        assert!(told.contains("the Connect server is missing"), "{told}");
+    }
+}

@@ -75,11 +75,6 @@ fn sections_of_later_versions_are_refused_as_such() {
         &format!("{ACME}[admin]\nlisten = \"127.0.0.1:9184\""),
         &["opgraph.toml:6:2: admin: this version does not have `[admin]`\n  hint: remove the section"],
     );
-    check(
-        &format!("{ACME}[tenant.connect]\nitem_details = true"),
-        &["opgraph.toml:6:9: tenant[0].connect: this version does not have `[tenant.connect]`\n  \
-           hint: remove the section"],
-    );
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What is accepted, and the exact sentence for what is not.
 
+mod connect;
+
 mod example;
 
 mod keys;
@@ -80,6 +82,7 @@ fn little_is_needed_and_the_rest_has_defaults() {
                 streams: None,
                 limits: Limits::default(),
             },
+            connect: None,
             jupiterone: None,
             graph: Some(Graph { path: "graph.db".into() }),
         }],
