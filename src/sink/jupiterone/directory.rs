@@ -5,14 +5,7 @@ use std::collections::{HashMap, HashSet};
 use opgraph_state::{Entry, Store};
 
 use super::{Home, pack::Origin};
-use crate::{
-    http::Remedy,
-    page::Coverage,
-    sink::{
-        SinkError,
-        shared::{self, Head},
-    },
-};
+use crate::{graph::Written, http::Remedy, page::Coverage, sink::SinkError};
 
 /// Where quarantined shared records are kept: they are of no one stream.
 pub(super) const DIRECTORY: Origin = "directory";
@@ -64,7 +57,10 @@ impl Directory {
 
     /// The pure part: `stored` is what the state knows of the named and the fresh keys.
     fn merge(&mut self, coverage: &Coverage, stored: impl Iterator<Item = Entry>) -> Vec<Newest> {
+        // What is removed was neither sent nor stored: it is what the upload says.
+        let stored = stored.filter(|entry| !coverage.removed().contains(&entry.key));
         let stored: HashMap<String, Entry> = stored.map(|entry| (entry.key.clone(), entry)).collect();
+        self.fresh.retain(|key, _| !coverage.removed().contains(key));
         self.fresh.retain(|key, fresh| stored.get(key).is_none_or(|stored| fresh.supersedes(stored)));
 
         let mut newest = Vec::new();
@@ -96,11 +92,11 @@ impl Directory {
 /// # Errors
 ///
 /// If the record is not one that opgraph has written.
-pub(super) fn head(entry: &Entry) -> Result<Head<'_>, SinkError> {
-    shared::head(entry).map_err(|error| SinkError {
+pub(super) fn head(entry: &Entry) -> Result<Written<'_>, SinkError> {
+    Written::read(&entry.record).ok_or_else(|| SinkError {
         doing: "read a shared record of the state".to_owned(),
         remedy: Remedy::halt("run `opgraph state verify`"),
-        cause: error.into(),
+        cause: format!("`{}` is not a record", entry.key).into(),
     })
 }
 

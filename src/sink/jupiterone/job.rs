@@ -42,6 +42,9 @@ pub(super) enum Ending {
     /// Makes the scope hold what the job held, and nothing else. Removing more
     /// than this stops the tenant.
     Replace(Tally),
+    /// Takes out what is of any other type than these and was not mentioned.
+    /// Removing more than this stops the tenant.
+    Remove(Vec<&'static str>, Tally),
 }
 
 impl Ending {
@@ -49,7 +52,28 @@ impl Ending {
     fn may_delete(&self) -> Tally {
         match self {
             Ending::Append(_) => Tally::default(),
-            Ending::Replace(at_most) => *at_most,
+            Ending::Replace(at_most) | Ending::Remove(_, at_most) => *at_most,
+        }
+    }
+
+    /// How much a removal may delete; `None` of any other ending.
+    pub(super) fn removes(&self) -> Option<Tally> {
+        match self {
+            Ending::Remove(_, at_most) => Some(*at_most),
+            Ending::Append(_) | Ending::Replace(_) => None,
+        }
+    }
+
+    /// Lets a removal delete so many records more, each with a relationship:
+    /// what JupiterOne refuses to take again cannot be mentioned, so it may go.
+    /// It is whole in the quarantine. Answers whether that made a difference.
+    pub(super) fn spare(&mut self, refused: u64) -> bool {
+        match self {
+            Ending::Remove(_, at_most) if refused > 0 => {
+                *at_most = at_most.plus(Tally { entities: refused, relationships: refused });
+                true
+            }
+            _ => false,
         }
     }
 
@@ -288,7 +312,7 @@ impl Job {
     /// job is: one that was finalized refuses to be finalized again.
     async fn finalize(&self, ending: &Ending) -> Result<(), SinkError> {
         let partial = match ending {
-            Ending::Append(types) => types.as_slice(),
+            Ending::Append(types) | Ending::Remove(types, _) => types.as_slice(),
             Ending::Replace(_) => &[],
         };
         let since = Instant::now();

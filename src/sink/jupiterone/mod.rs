@@ -28,11 +28,17 @@ mod left;
 
 mod directory;
 
+mod removal;
+
+mod present;
+
 mod instance;
 
 mod scope;
 
 mod shards;
+
+mod vaults;
 
 mod canary;
 
