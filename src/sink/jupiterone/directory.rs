@@ -109,7 +109,7 @@ mod tests {
     use super::*;
     use crate::{
         graph::{EntityType, Records},
-        page::{Page, Place},
+        page::{Listing, Page, Place},
         stream::Stream,
     };
 
@@ -155,5 +155,28 @@ mod tests {
         check(Some(("a", 2)), Some(("a", 2)), ("b", 1), ("a", 2), false, 0);
         check(Some(("a", 2)), Some(("c", 5)), ("b", 3), ("c", 5), false, 0);
         check(Some(("a", 9)), Some(("c", 5)), ("b", 7), ("a", 9), false, 1);
+    }
+
+    #[test]
+    fn what_is_removed_was_neither_sent_nor_stored() {
+        let key = entry("a", 1).key;
+        let mut directory = Directory::new(true);
+        directory.merge(&coverage("newest", 9), std::iter::empty());
+        let mut removal = Coverage::default();
+        removal.list(Listing { removed: [key.clone()].into(), ..Listing::default() });
+        assert_eq!(directory.merge(&removal, [entry("newest", 9)].into_iter()), []);
+        assert_eq!(directory.fresh().count(), 0, "nothing that the state does not know is left of it");
+
+        // Removed, and there again in a version that would not supersede the one before.
+        directory.merge(&coverage("newest", 9), std::iter::empty());
+        let mut records = Records::default();
+        let version = Version { rank: 0, at: UnixMs(0) };
+        records.entity(EntityType::ItemUsageUser, "u", version).close();
+        let mut again = Coverage::default();
+        again.list(Listing { removed: [key.clone()].into(), records, ..Listing::default() });
+        let stub = again.shared().next().unwrap().clone();
+        let newest = directory.merge(&again, [entry("newest", 9)].into_iter());
+        assert_eq!(newest, [Newest { entry: stub.clone(), changed: true }]);
+        assert_eq!(directory.fresh().collect::<Vec<_>>(), [&stub]);
     }
 }

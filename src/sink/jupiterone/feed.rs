@@ -8,7 +8,8 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use super::{
     Link,
     api::Target,
-    job::{Ending, Job},
+    ending::Ending,
+    job::Job,
     notes::Note,
     pack::{Kind, LARGEST_BODY, Origin, Packed, Packer, TOO_LARGE, refused, without_raw_data},
 };

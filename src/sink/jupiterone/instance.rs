@@ -8,9 +8,9 @@ use super::{
     Link,
     api::Target,
     directory::{self, DIRECTORY},
+    ending::Ending,
     every_type,
     feed::{Feed, Sent},
-    job::Ending,
     pack::Kind,
     present::Present,
     removal,
@@ -82,10 +82,7 @@ impl<S: Store> InstanceUpload<S> {
         let link = &self.link;
         let mut sent = self.feed.finish().await?;
         sent.settled.extend(link.left.take_over());
-        let stays = match &ending {
-            Ending::Remove(types, _) | Ending::Append(types) => types.clone(),
-            Ending::Replace(_) => Vec::new(),
-        };
+        let stays = ending.stays().to_vec();
         let mut feed = Feed::new(link, self.target, None, ending).in_turn(&link.turns);
         feed.open().await?;
         let mut directory = link.directory.lock().await;

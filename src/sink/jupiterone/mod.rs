@@ -16,6 +16,8 @@ mod pack;
 
 mod verdict;
 
+mod ending;
+
 mod job;
 
 mod over;

@@ -1,6 +1,6 @@
 //! What an upload takes out of the graph, and how its jobs are allowed to.
 
-use super::{job::Ending, pack::Kind, report::Tally};
+use super::{ending::Ending, pack::Kind, report::Tally};
 use crate::{graph::RecordType, page::Coverage};
 
 /// A record that is no more.

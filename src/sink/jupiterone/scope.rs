@@ -24,9 +24,9 @@ use opgraph_state::{Cursor, Fingerprint, Store, UploadNote, die_at};
 use super::{
     Home, JupiterOneSettings, Link, Plan,
     api::{API, Target},
+    ending::Ending,
     every_type,
     feed::{Feed, Sent},
-    job::Ending,
     left::Uncommitted,
     notes::Note,
     pack::Kind,
