@@ -287,6 +287,11 @@ impl Coverage {
         &self.removed
     }
 
+    /// Those of the removed keys that do not come again with the shared records, in order.
+    pub fn gone(&self) -> impl Iterator<Item = &String> {
+        self.removed.iter().filter(|key| !self.shared.contains_key(*key))
+    }
+
     /// The newest version of every shared record in the pages and listings, in no order.
     pub fn shared(&self) -> impl Iterator<Item = &Entry> {
         self.shared.values()

@@ -9,9 +9,9 @@ use std::{
 
 use opgraph_state::{Entry, Version};
 
-use super::{Ack, Sink, SinkError, Upload, UploadLimits, shared};
+use super::{Ack, Sink, SinkError, Upload, UploadLimits};
 use crate::{
-    graph::{RecordType, Records, Sharing},
+    graph::{RecordType, Records, Sharing, Written},
     http::Remedy,
     page::{Coverage, Page},
 };
@@ -149,6 +149,9 @@ impl Upload for MemoryUpload {
         if fault == Some(Fault::Reject) {
             return Err(failed("it was told to reject the upload"));
         }
+        for key in coverage.removed() {
+            held.records.remove(key);
+        }
         for (key, new) in self.aside {
             held.keep(key, new);
         }
@@ -161,8 +164,8 @@ impl Upload for MemoryUpload {
 }
 
 fn kept(entry: &Entry) -> Result<Kept, SinkError> {
-    let head = shared::head(entry).map_err(failed)?;
-    Ok(Kept { of: head.of, version: entry.version, json: entry.record.clone() })
+    let written = Written::read(&entry.record).ok_or_else(|| failed("a shared record is none"))?;
+    Ok(Kept { of: written.of, version: entry.version, json: entry.record.clone() })
 }
 
 fn failed(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> SinkError {

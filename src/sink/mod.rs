@@ -18,8 +18,6 @@ pub mod both;
 
 pub mod memory;
 
-mod shared;
-
 /// A destination that can say "I have it".
 ///
 /// At least once: after a crash the same pages come again, perhaps cut into
@@ -50,8 +48,12 @@ pub trait Upload: Send + 'static {
     /// [`Sharing::Event`]: crate::graph::Sharing::Event
     fn write(&mut self, page: Arc<Page<Records>>) -> impl Future<Output = Result<(), SinkError>> + Send;
 
-    /// Sends the shared records and the rest, and returns once everything the
-    /// coverage names is durable at the destination.
+    /// Takes out what is no more ([`Coverage::removed`]), sends the shared records
+    /// and the rest, and returns once all the coverage names is durable at the
+    /// destination. A key may be in both: then it is what is shared.
+    ///
+    /// An upload that removes is alone: everything before it is committed, and
+    /// nothing else is sent until it is.
     fn finish(self, coverage: Coverage) -> impl Future<Output = Result<Ack, SinkError>> + Send;
 }
 

@@ -10,6 +10,8 @@ mod lost_state;
 
 mod plan_scope;
 
+mod removal;
+
 mod retries;
 
 mod runs;

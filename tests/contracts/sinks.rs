@@ -8,6 +8,8 @@ mod graph;
 
 mod pair;
 
+mod removal;
+
 use std::{collections::BTreeMap, future::Future, sync::Arc};
 
 use opgraph::{
@@ -23,6 +25,10 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use feed::{Feed, Telling};
+use removal::{
+    a_vault_that_is_gone_and_still_named_by_events_is_a_stub_again,
+    what_is_removed_is_gone_and_all_else_stays_as_it_was,
+};
 
 /// The JSON of every record, by key.
 type Contents = BTreeMap<String, String>;
@@ -222,6 +228,8 @@ macro_rules! contract {
                 the_same_pages_again_change_nothing
                 an_upload_without_records_is_acknowledged
                 a_stub_never_overwrites_a_full_version
+                what_is_removed_is_gone_and_all_else_stays_as_it_was
+                a_vault_that_is_gone_and_still_named_by_events_is_a_stub_again
             );
 
             proptest! {

@@ -7,10 +7,7 @@ use opgraph_state::{Entry, Version};
 use rusqlite::{Connection, OptionalExtension, Statement, params};
 
 use super::schema::{table_of_entity, table_of_relationship};
-use crate::{
-    graph::{EntityType, Record, RecordType, RelationshipType, Sharing},
-    sink::shared::{self, Unreadable},
-};
+use crate::graph::{EntityType, Record, RecordType, RelationshipType, Sharing, Written};
 
 /// The most row ids of shared entities that are remembered, for each type.
 const MOST_KNOWN: usize = 65_536;
@@ -29,16 +26,19 @@ pub(super) enum Refused {
     Unreadable {
         /// Its key.
         key: String,
-        /// Why.
-        #[source]
-        cause: Unreadable,
     },
 }
 
 /// Every table of the graph, with its statements prepared.
 pub(super) struct Tables<'c> {
     entities: Vec<EntityTable<'c>>,
-    relationships: Vec<Statement<'c>>,
+    relationships: Vec<Relate<'c>>,
+}
+
+/// The statements on the table of one relationship type.
+struct Relate<'c> {
+    insert: Statement<'c>,
+    remove: Statement<'c>,
 }
 
 impl<'c> Tables<'c> {
@@ -47,11 +47,18 @@ impl<'c> Tables<'c> {
         let entities = EntityType::ALL.iter().map(|of| EntityTable::new(connection, *of));
         let relationships = RelationshipType::ALL.iter().map(|of| {
             let table = table_of_relationship(*of);
-            connection.prepare(&format!("INSERT OR IGNORE INTO {table} VALUES (?1, ?2)"))
+            let (from, to) = (table_of_entity(of.from()), table_of_entity(of.to()));
+            Ok(Relate {
+                insert: connection.prepare(&format!("INSERT OR IGNORE INTO {table} VALUES (?1, ?2)"))?,
+                remove: connection.prepare(&format!(
+                    "DELETE FROM {table} WHERE from_id = (SELECT id FROM {from} WHERE key = ?1) \
+                     AND to_id = (SELECT id FROM {to} WHERE key = ?2)"
+                ))?,
+            })
         });
         Ok(Tables {
             entities: entities.collect::<Result<_, _>>()?,
-            relationships: relationships.collect::<Result<_, _>>()?,
+            relationships: relationships.collect::<rusqlite::Result<_>>()?,
         })
     }
 
@@ -75,13 +82,38 @@ impl<'c> Tables<'c> {
 
     /// Writes the newest version of a shared record.
     pub(super) fn put_shared(&mut self, entry: &Entry) -> Result<(), Refused> {
-        let unreadable = |cause| Refused::Unreadable { key: entry.key.clone(), cause };
-        let head = shared::head(entry).map_err(unreadable)?;
-        match (head.of, head.ends) {
+        let unreadable = || Refused::Unreadable { key: entry.key.clone() };
+        let written = Written::read(&entry.record).ok_or_else(unreadable)?;
+        match (written.of, written.ends) {
             (RecordType::Relationship(of), Some((from, to))) => self.relate(of, &from, &to)?,
             (RecordType::Entity(of), _) => self.entity(of).put(&entry.key, entry.version, &entry.record)?,
             (RecordType::Relationship(_), None) => (),
         }
+        Ok(())
+    }
+
+    /// Takes a record out. An entity leaves its row behind, as one that is only
+    /// named: its record may come again at once, and its relationships keep their end.
+    pub(super) fn remove(&mut self, key: &str) -> rusqlite::Result<()> {
+        match RecordType::of_key(key) {
+            Some((RecordType::Relationship(of), Some((from, to)))) => {
+                self.relationships[of as usize].remove.execute([from, to])?;
+            }
+            Some((RecordType::Entity(of), _)) => {
+                self.entity(of).bare.execute(params![key, NAMED])?;
+            }
+            _ => (),
+        }
+        Ok(())
+    }
+
+    /// Takes out the rows that removed entities have left behind, unless a
+    /// relationship still names them: their row ids may be given out again.
+    pub(super) fn sweep(&mut self) -> rusqlite::Result<()> {
+        for table in &mut self.entities {
+            table.sweep.execute([])?;
+        }
+        self.forget();
         Ok(())
     }
 
@@ -94,9 +126,25 @@ impl<'c> Tables<'c> {
     fn relate(&mut self, of: RelationshipType, from: &str, to: &str) -> rusqlite::Result<()> {
         let from = self.entity(of.from()).id(from)?;
         let to = self.entity(of.to()).id(to)?;
-        self.relationships[of as usize].execute([from, to])?;
+        self.relationships[of as usize].insert.execute([from, to])?;
         Ok(())
     }
+}
+
+/// The condition that no relationship names a row of the type's table.
+fn unnamed(of: EntityType) -> String {
+    let mut condition = String::new();
+    for relationship in RelationshipType::ALL {
+        for (end, column) in [(relationship.from(), "from_id"), (relationship.to(), "to_id")] {
+            if end == of {
+                let (table, relationship) = (table_of_entity(of), table_of_relationship(*relationship));
+                condition.push_str(&format!(
+                    " AND NOT EXISTS (SELECT 1 FROM {relationship} WHERE {column} = {table}.id)"
+                ));
+            }
+        }
+    }
+    condition
 }
 
 /// The table of one entity type.
@@ -106,6 +154,8 @@ struct EntityTable<'c> {
     insert: Statement<'c>,
     renew: Statement<'c>,
     find: Statement<'c>,
+    bare: Statement<'c>,
+    sweep: Statement<'c>,
     /// The last entity written: the relationships of an event follow it at once.
     last: Option<(String, i64)>,
     /// Row ids of shared entities. Bounded by [`MOST_KNOWN`].
@@ -126,6 +176,10 @@ impl<'c> EntityTable<'c> {
                 "UPDATE {table} SET rank = ?2, at = ?3, json = ?4 WHERE key = ?1 AND (?2, ?3, ?4) > (rank, at, json)"
             ))?,
             find: connection.prepare(&format!("SELECT id FROM {table} WHERE key = ?1"))?,
+            bare: connection
+                .prepare(&format!("UPDATE {table} SET rank = ?2, at = 0, json = NULL WHERE key = ?1"))?,
+            // Finds them by the partial index, and their relationships by either end.
+            sweep: connection.prepare(&format!("DELETE FROM {table} WHERE json IS NULL{}", unnamed(of)))?,
             last: None,
             known: HashMap::default(),
         })

@@ -134,8 +134,14 @@ impl Worker<'_> {
         if first {
             self.begin()?;
         }
+        for key in coverage.removed() {
+            self.tables.remove(key)?;
+        }
         for entry in coverage.shared() {
             self.tables.put_shared(entry)?;
+        }
+        if !coverage.removed().is_empty() {
+            self.tables.sweep()?;
         }
         die_at!("graph.before_commit");
         self.connection.execute_batch("COMMIT")?;

@@ -8,8 +8,9 @@ use tokio::sync::Semaphore;
 use super::{
     JupiterOneSettings, Plan,
     api::{Api, Target},
+    ending::Ending,
     every_type,
-    job::{Ending, Job},
+    job::Job,
     pack::{Kind, LARGEST_BODY, Packer},
     report::Tally,
 };

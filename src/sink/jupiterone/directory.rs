@@ -5,14 +5,7 @@ use std::collections::{HashMap, HashSet};
 use opgraph_state::{Entry, Store};
 
 use super::{Home, pack::Origin};
-use crate::{
-    http::Remedy,
-    page::Coverage,
-    sink::{
-        SinkError,
-        shared::{self, Head},
-    },
-};
+use crate::{graph::Written, http::Remedy, page::Coverage, sink::SinkError};
 
 /// Where quarantined shared records are kept: they are of no one stream.
 pub(super) const DIRECTORY: Origin = "directory";
@@ -64,7 +57,10 @@ impl Directory {
 
     /// The pure part: `stored` is what the state knows of the named and the fresh keys.
     fn merge(&mut self, coverage: &Coverage, stored: impl Iterator<Item = Entry>) -> Vec<Newest> {
+        // What is removed was neither sent nor stored: it is what the upload says.
+        let stored = stored.filter(|entry| !coverage.removed().contains(&entry.key));
         let stored: HashMap<String, Entry> = stored.map(|entry| (entry.key.clone(), entry)).collect();
+        self.fresh.retain(|key, _| !coverage.removed().contains(key));
         self.fresh.retain(|key, fresh| stored.get(key).is_none_or(|stored| fresh.supersedes(stored)));
 
         let mut newest = Vec::new();
@@ -96,11 +92,11 @@ impl Directory {
 /// # Errors
 ///
 /// If the record is not one that opgraph has written.
-pub(super) fn head(entry: &Entry) -> Result<Head<'_>, SinkError> {
-    shared::head(entry).map_err(|error| SinkError {
+pub(super) fn head(entry: &Entry) -> Result<Written<'_>, SinkError> {
+    Written::read(&entry.record).ok_or_else(|| SinkError {
         doing: "read a shared record of the state".to_owned(),
         remedy: Remedy::halt("run `opgraph state verify`"),
-        cause: error.into(),
+        cause: format!("`{}` is not a record", entry.key).into(),
     })
 }
 
@@ -113,7 +109,7 @@ mod tests {
     use super::*;
     use crate::{
         graph::{EntityType, Records},
-        page::{Page, Place},
+        page::{Listing, Page, Place},
         stream::Stream,
     };
 
@@ -159,5 +155,28 @@ mod tests {
         check(Some(("a", 2)), Some(("a", 2)), ("b", 1), ("a", 2), false, 0);
         check(Some(("a", 2)), Some(("c", 5)), ("b", 3), ("c", 5), false, 0);
         check(Some(("a", 9)), Some(("c", 5)), ("b", 7), ("a", 9), false, 1);
+    }
+
+    #[test]
+    fn what_is_removed_was_neither_sent_nor_stored() {
+        let key = entry("a", 1).key;
+        let mut directory = Directory::new(true);
+        directory.merge(&coverage("newest", 9), std::iter::empty());
+        let mut removal = Coverage::default();
+        removal.list(Listing { removed: [key.clone()].into(), ..Listing::default() });
+        assert_eq!(directory.merge(&removal, [entry("newest", 9)].into_iter()), []);
+        assert_eq!(directory.fresh().count(), 0, "nothing that the state does not know is left of it");
+
+        // Removed, and there again in a version that would not supersede the one before.
+        directory.merge(&coverage("newest", 9), std::iter::empty());
+        let mut records = Records::default();
+        let version = Version { rank: 0, at: UnixMs(0) };
+        records.entity(EntityType::ItemUsageUser, "u", version).close();
+        let mut again = Coverage::default();
+        again.list(Listing { removed: [key.clone()].into(), records, ..Listing::default() });
+        let stub = again.shared().next().unwrap().clone();
+        let newest = directory.merge(&again, [entry("newest", 9)].into_iter());
+        assert_eq!(newest, [Newest { entry: stub.clone(), changed: true }]);
+        assert_eq!(directory.fresh().collect::<Vec<_>>(), [&stub]);
     }
 }

@@ -8,7 +8,8 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use super::{
     Link,
     api::Target,
-    job::{Ending, Job},
+    ending::Ending,
+    job::Job,
     notes::Note,
     pack::{Kind, LARGEST_BODY, Origin, Packed, Packer, TOO_LARGE, refused, without_raw_data},
 };
@@ -176,6 +177,7 @@ impl<S: Store> Feed<S> {
             scope: self.target.scope_name().map(str::to_owned),
             stream: self.stream.map(str::to_owned),
             append_only: self.ending.is_append_only(),
+            at_most: self.ending.removes(),
             told: false,
         };
         home.note(&note).await?;
@@ -211,8 +213,12 @@ impl<S: Store> Feed<S> {
     pub(super) async fn finish(mut self) -> Result<Sent, SinkError> {
         self.seal().await?;
         let mut sent = Sent { settled: Vec::new(), set_aside: self.set_aside };
-        let Some(Open { mut job, note, turn }) = self.open else { return Ok(sent) };
+        let Some(Open { mut job, mut note, turn }) = self.open else { return Ok(sent) };
         sent.set_aside.extend(job.take_set_aside());
+        if self.ending.spare(sent.set_aside.len() as u64) {
+            note = note.with_at_most(self.ending.removes());
+            self.link.home.note(&note).await?;
+        }
         if let Err(error) = job.finish(&self.ending).await {
             self.link.home.told(&note, &error).await?;
             return Err(error);

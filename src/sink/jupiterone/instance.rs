@@ -8,10 +8,12 @@ use super::{
     Link,
     api::Target,
     directory::{self, DIRECTORY},
+    ending::Ending,
     every_type,
-    feed::Feed,
-    job::Ending,
+    feed::{Feed, Sent},
     pack::Kind,
+    present::Present,
+    removal,
 };
 use crate::{
     graph::{Records, Sharing},
@@ -19,9 +21,10 @@ use crate::{
     sink::{Ack, SinkError},
 };
 
-/// One upload: one job.
+/// One upload: one job, or two where something is removed.
 pub(super) struct InstanceUpload<S> {
     link: Arc<Link<S>>,
+    target: Target,
     feed: Feed<S>,
 }
 
@@ -31,8 +34,9 @@ impl<S: Store> InstanceUpload<S> {
         // Every type, those of a Connect snapshot included: an upload of
         // events must delete nothing at all.
         let ending = Ending::Append(every_type());
-        let feed = Feed::new(&link, Target::instance(source, id), None, ending).in_turn(&link.turns);
-        InstanceUpload { link, feed }
+        let target = Target::instance(source, id);
+        let feed = Feed::new(&link, target.clone(), None, ending).in_turn(&link.turns);
+        InstanceUpload { link, target, feed }
     }
 
     /// Takes the event records of a page.
@@ -47,6 +51,13 @@ impl<S: Store> InstanceUpload<S> {
 
     /// Adds the shared records, each in its newest version, and completes the job.
     pub(super) async fn finish(mut self, mut coverage: Coverage) -> Result<Ack, SinkError> {
+        let gone = removal::gone(&coverage);
+        if !gone.is_empty() {
+            let ending = removal::ending(every_type(), &gone);
+            let Sent { settled, set_aside } = self.remove(&coverage, ending).await?;
+            set_aside.into_iter().for_each(|record| coverage.quarantine(record));
+            return Ok(Ack::durable(coverage, settled));
+        }
         let mut settled = self.link.left.take_over();
         if self.feed.is_unused() && coverage.shared().next().is_none() {
             return Ok(Ack::durable(coverage, settled));
@@ -62,5 +73,37 @@ impl<S: Store> InstanceUpload<S> {
         settled.extend(sent.settled);
         sent.set_aside.into_iter().for_each(|record| coverage.quarantine(record));
         Ok(Ack::durable(coverage, settled))
+    }
+
+    /// Sends everything of the types of which something goes, in one job that
+    /// holds all there is of them. (Events of the upload have a job of their own
+    /// before it: it must delete nothing.)
+    async fn remove(self, coverage: &Coverage, ending: Ending) -> Result<Sent, SinkError> {
+        let link = &self.link;
+        let mut sent = self.feed.finish().await?;
+        sent.settled.extend(link.left.take_over());
+        let stays = ending.stays().to_vec();
+        let mut feed = Feed::new(link, self.target, None, ending).in_turn(&link.turns);
+        feed.open().await?;
+        let mut directory = link.directory.lock().await;
+        let newest = directory.newest(&link.home, coverage).await?;
+        let present = Present::of(&directory, coverage);
+        drop(directory);
+        for record in newest {
+            let of = directory::head(&record.entry)?.of;
+            if stays.contains(&of.name()) {
+                feed.push(Kind::of(of.is_relationship()), &record.entry.record, "", DIRECTORY).await?;
+            }
+        }
+        for shard in 0..=u8::MAX {
+            for entry in present.shard(&link.home, shard).await?.into_values() {
+                let of = directory::head(&entry)?.of;
+                if !stays.contains(&of.name()) {
+                    feed.push(Kind::of(of.is_relationship()), &entry.record, "", DIRECTORY).await?;
+                }
+            }
+        }
+        sent.add(feed.finish().await?);
+        Ok(sent)
     }
 }

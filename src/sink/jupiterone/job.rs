@@ -12,6 +12,7 @@ use tracing::{Instrument, warn};
 
 use super::{
     api::{Api, GIVE_UP_AFTER, Target},
+    ending::Ending,
     failed,
     over::{closed, gone, wait_until_over},
     pack::{Kind, Packed, Smaller, TOO_LARGE},
@@ -32,32 +33,6 @@ const READINGS: u32 = 3;
 /// them are no poison: then something about all of them is wrong, and the
 /// tenant halts.
 const MOST_REFUSED: usize = 100;
-
-/// What finalizing may do to the graph.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// Adds and updates. What is of these types stays, mentioned or not, and
-    /// a report of anything deleted stops the tenant.
-    Append(Vec<&'static str>),
-    /// Makes the scope hold what the job held, and nothing else. Removing more
-    /// than this stops the tenant.
-    Replace(Tally),
-}
-
-impl Ending {
-    /// How much the job may delete.
-    fn may_delete(&self) -> Tally {
-        match self {
-            Ending::Append(_) => Tally::default(),
-            Ending::Replace(at_most) => *at_most,
-        }
-    }
-
-    /// Whether it may delete nothing at all.
-    pub(super) fn is_append_only(&self) -> bool {
-        matches!(self, Ending::Append(_))
-    }
-}
 
 /// A job that takes uploads.
 ///
@@ -287,13 +262,9 @@ impl Job {
     /// Asks for the finalization. A lost answer is settled by asking how the
     /// job is: one that was finalized refuses to be finalized again.
     async fn finalize(&self, ending: &Ending) -> Result<(), SinkError> {
-        let partial = match ending {
-            Ending::Append(types) => types.as_slice(),
-            Ending::Replace(_) => &[],
-        };
         let since = Instant::now();
         for round in 0.. {
-            let Err(failure) = self.api.finalize(&self.id, partial).await else { return Ok(()) };
+            let Err(failure) = self.api.finalize(&self.id, ending.stays()).await else { return Ok(()) };
             if !matches!(refusal(&failure), Refusal::Unknown | Refusal::Closed) {
                 return Err(failed(failure));
             }

@@ -120,7 +120,7 @@ async fn asked(api: &Api, id: &str) -> Result<Option<Report>, SinkError> {
 
 /// Ends one job. Answers the most it may have brought into the graph.
 async fn end<S: Store>(api: &Api, home: &Home<S>, note: &Note) -> Result<Tally, SinkError> {
-    let Note::Job { id, append_only, told, .. } = note else { return Ok(Tally::default()) };
+    let Note::Job { id, append_only, at_most, told, .. } = note else { return Ok(Tally::default()) };
     let mut report = match asked(api, id).await? {
         Some(report) => report,
         None => {
@@ -152,7 +152,11 @@ async fn end<S: Store>(api: &Api, home: &Home<S>, note: &Note) -> Result<Tally, 
         info!(job = id, state = report.state.name(), "sync job of an earlier run is still being finalized");
     }
     let held = report.uploaded();
-    let may_delete = if *append_only && !told { Tally::default() } else { Tally::ANY };
+    let may_delete = match (told, append_only, at_most) {
+        (true, ..) => Tally::ANY,
+        (false, true, _) => Tally::default(),
+        (false, false, at_most) => at_most.unwrap_or(Tally::ANY),
+    };
     if matches!(standing(&report, may_delete), Standing::Done | Standing::Failed) {
         return Ok(held);
     }

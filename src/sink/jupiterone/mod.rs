@@ -16,6 +16,8 @@ mod pack;
 
 mod verdict;
 
+mod ending;
+
 mod job;
 
 mod over;
@@ -28,11 +30,17 @@ mod left;
 
 mod directory;
 
+mod removal;
+
+mod present;
+
 mod instance;
 
 mod scope;
 
 mod shards;
+
+mod vaults;
 
 mod canary;
 

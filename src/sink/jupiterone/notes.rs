@@ -5,6 +5,8 @@ use opgraph_state::{Epoch, UploadNote};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+use super::report::Tally;
+
 /// What a note says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -22,6 +24,9 @@ pub(super) enum Note {
         /// The job may only add: it has to report that it deleted nothing.
         #[serde(default)]
         append_only: bool,
+        /// How much a job that takes something out may delete; none: nobody has counted it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_most: Option<Tally>,
         /// That it deleted something has been told; it is told once.
         #[serde(default)]
         told: bool,
@@ -54,6 +59,14 @@ impl Note {
         UploadNote { name, note: serde_json::to_string(self).unwrap_or_default() }
     }
 
+    /// The note of a job, which may delete so much.
+    pub(super) fn with_at_most(mut self, most: Option<Tally>) -> Note {
+        if let Note::Job { at_most, .. } = &mut self {
+            *at_most = most;
+        }
+        self
+    }
+
     /// Reads a note of this sink; another sink's, or a newer version's, is left alone.
     pub(super) fn read(note: &UploadNote) -> Option<Note> {
         if !note.name.starts_with(PREFIX) {
@@ -78,6 +91,7 @@ mod tests {
             scope: Some("p/events/auditevents/0".to_owned()),
             stream: Some("auditevents".to_owned()),
             append_only: true,
+            at_most: Some(Tally { entities: 1, relationships: 2 }),
             told: true,
         };
         let directory = Note::Directory { destination: "d".to_owned(), epoch: Epoch(7) };
@@ -93,8 +107,14 @@ mod tests {
         check("jupiterone/job/1", "");
         let old =
             UploadNote { name: "jupiterone/job/1".to_owned(), note: r#"{"job":{"id":"j"}}"#.to_owned() };
-        let expect =
-            Note::Job { id: "j".to_owned(), scope: None, stream: None, append_only: false, told: false };
+        let expect = Note::Job {
+            id: "j".to_owned(),
+            scope: None,
+            stream: None,
+            append_only: false,
+            at_most: None,
+            told: false,
+        };
         assert_eq!(Note::read(&old), Some(expect));
     }
 }

@@ -1,6 +1,6 @@
 //! What JupiterOne says of a sync job.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::pack::Kind;
 
@@ -50,7 +50,7 @@ impl Report {
 }
 
 /// Numbers of records by kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tally {
     pub(super) entities: u64,
     pub(super) relationships: u64,

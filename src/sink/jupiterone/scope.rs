@@ -1,5 +1,5 @@
-//! Plan `scope`: one scope for a stream's events from a cursor on, and 256
-//! cumulative ones for the shared records.
+//! Plan `scope`: one scope for a stream's events from a cursor on, 256
+//! cumulative ones for the shared records, and one for the items of each vault.
 //!
 //! | scope                                        | holds                                 | finalized                 |
 //! |----------------------------------------------|---------------------------------------|---------------------------|
@@ -7,10 +7,14 @@
 //! | `<prefix>/events/<stream>/<entries>`          | what came out of the quarantine       | adding; a replay replaces |
 //! | `<prefix>/directory/<00..ff>`                 | all shared entities of that hash      | adding                    |
 //! | `<prefix>/directory/<00..ff>/relationships`   | all shared relationships of that hash | adding                    |
+//! | `<prefix>/vault/<vault id>`                   | its secrets, and that it has them     | adding                    |
+//!
+//! Of the shared ones, a scope from which something is removed is finalized as
+//! holding all there is of that type.
 //!
 //! A relationship may point into another scope, which then is FINISHED before
 //! the relationship's own job is finalized: first the shared entities, then
-//! the shared relationships and the events.
+//! the shared relationships, the items of vaults and the events.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -20,9 +24,9 @@ use opgraph_state::{Cursor, Fingerprint, Store, UploadNote, die_at};
 use super::{
     Home, JupiterOneSettings, Link, Plan,
     api::{API, Target},
+    ending::Ending,
     every_type,
     feed::{Feed, Sent},
-    job::Ending,
     left::Uncommitted,
     notes::Note,
     pack::Kind,
