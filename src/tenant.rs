@@ -7,7 +7,7 @@ use opgraph_state::{Cursor, Epoch, QuarantineId, Store, UploadNote};
 use crate::{
     clock::Clock,
     config::{self, Polling},
-    http::{Client, Halt, Patience, Remedy},
+    http::{Client, Failure, Halt, Outcome, Patience, Remedy},
     pipeline::{self, Drained, Stopped, retry::Retry},
     secret::{Claims, SecretError},
     sink::{
@@ -16,7 +16,7 @@ use crate::{
         graph::GraphSink,
         jupiterone::{Home, JupiterOne, JupiterOneSettings, Plan},
     },
-    source::Pace,
+    source::{NoLister, Pace},
     stream::{Mapping, Stream},
     supervisor::{Access, Outside, RunError, Shared, Tenant, supervise},
     telemetry::Meter,
@@ -159,6 +159,7 @@ fn resolve(configured: &config::Tenant, pace: Pace) -> Tenant {
         },
         mapping: Mapping { raw_data: configured.raw_data, account_name },
         limits: pipeline::Limits::default(),
+        snapshots: None,
     }
 }
 
@@ -226,6 +227,7 @@ struct Configured<M> {
 
 impl<M: MakeSink> Outside for Configured<M> {
     type Sink = M::Sink;
+    type Lister = NoLister;
 
     async fn access(&self) -> Result<Access, RunError> {
         let access = access(&self.events).await;
@@ -234,6 +236,17 @@ impl<M: MakeSink> Outside for Configured<M> {
 
     async fn sink(&self, epoch: Epoch, unsettled: Vec<UploadNote>) -> Result<M::Sink, SinkError> {
         self.sinks.make(epoch, unsettled).await
+    }
+
+    async fn lister(&self) -> Result<NoLister, Failure> {
+        Err(Failure {
+            doing: "list the vaults".to_owned(),
+            status: None,
+            code: None,
+            outcome: Outcome::NotDone,
+            remedy: Remedy::halt("give the tenant a `connect` table"),
+            cause: "nothing lists the vaults of this tenant".into(),
+        })
     }
 }
 

@@ -149,6 +149,9 @@ impl Upload for MemoryUpload {
         if fault == Some(Fault::Reject) {
             return Err(failed("it was told to reject the upload"));
         }
+        for key in coverage.removed() {
+            held.records.remove(key);
+        }
         for (key, new) in self.aside {
             held.keep(key, new);
         }
