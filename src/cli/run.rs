@@ -123,7 +123,8 @@ fn failure(tenant: &str, result: &Result<Drained, RunError>) -> Option<Failed> {
     match result {
         Err(error) => Some(Failed::tenant(tenant, error)),
         Ok(drained) => {
-            let stopped = drained.halted.first().map(|(of, failure)| Failed::stream(tenant, of.name(), failure));
+            let stopped =
+                drained.halted.first().map(|(of, failure)| Failed::stream(tenant, of.name(), failure));
             stopped.or_else(|| Some(Failed::snapshots(tenant, drained.snapshots.as_ref()?)))
         }
     }

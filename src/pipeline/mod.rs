@@ -166,7 +166,6 @@ where
         listing.spawn(snapshot::run(with, last.clone()).instrument(info_span!("snapshots")));
     }
 
-
     let mut stages = JoinSet::new();
     stages.spawn(
         dedup::run(fetched, seen, store.clone(), tenant.clone(), meter.clone(), fresh_out).in_current_span(),

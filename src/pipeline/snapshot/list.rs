@@ -133,8 +133,7 @@ impl<'a, L: Lister, T: Store> Lists<'a, L, T> {
             items.iter().filter(|item| is_opened(item)).map(|item| item.id.clone()).collect();
         let mut told = with.told(known_well).await?;
         let open = with.snapshots.settings.details;
-        let to_open: Vec<&Item> =
-            items.iter().filter(|item| open && !told.contains_key(&item.id)).collect();
+        let to_open: Vec<&Item> = items.iter().filter(|item| open && !told.contains_key(&item.id)).collect();
         let mut waiting = to_open.into_iter();
         let mut opening = FuturesUnordered::new();
         let (mut is_gone, mut whole) = (HashSet::new(), true);

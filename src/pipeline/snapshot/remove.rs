@@ -8,9 +8,7 @@ use std::{
 use opgraph_state::{InventoryChange, Store, UnixMs, Version, die_at};
 use tracing::{debug, info, warn};
 
-use super::{
-    Ended, Opened, Snapshooting, decide::Picked, list::Told, list::Whole, list::secret_key, trail,
-};
+use super::{Ended, Opened, Snapshooting, decide::Picked, list::Told, list::Whole, list::secret_key, trail};
 use crate::{
     graph::{EntityType, RecordType, Records, RelationshipType, records::STUB},
     http::{Failure, Remedy},
@@ -62,9 +60,7 @@ pub(super) async fn run<L: Lister, T: Store>(
         let secret = secret_key(item);
         for vault in vaults {
             listing.removed.insert(relationship_key(vault, &secret));
-            listing
-                .inventory
-                .push(InventoryChange::ItemGone { vault: vault.clone(), item: item.clone() });
+            listing.inventory.push(InventoryChange::ItemGone { vault: vault.clone(), item: item.clone() });
         }
         // With the last place of the item goes its record, and never before.
         if let Some((vault, item, labels)) = sent.get(item) {
@@ -226,10 +222,7 @@ async fn again<L: Lister, T: Store>(
 }
 
 /// Which of these vaults an audit event in the graph names.
-async fn named<L, T: Store>(
-    with: &Snapshooting<L, T>,
-    vaults: &[String],
-) -> Result<HashSet<String>, Ended> {
+async fn named<L, T: Store>(with: &Snapshooting<L, T>, vaults: &[String]) -> Result<HashSet<String>, Ended> {
     let mut named = HashSet::new();
     if vaults.is_empty() {
         return Ok(named);
