@@ -5,7 +5,7 @@ use super::{Place, fake::item};
 #[tokio::test(start_paused = true)]
 async fn an_unchanged_account_costs_one_request_and_an_edited_item_three() {
     const VAULTS: usize = 50;
-    const ITEMS: usize = 2000;
+    const ITEMS: usize = 200;
     let place = Place { details: false, ..Place::new() };
     place.fake.with(|account| {
         for vault in 0..VAULTS {
