@@ -112,6 +112,8 @@ impl<T: Clone> Latest<T> {
 pub struct Meter {
     streams: [StreamMeter; Stream::ALL.len()],
     records: [Count; RECORD_TYPES],
+    /// Snapshots of vaults and items.
+    pub snapshots: SnapshotMeter,
     /// Runs started.
     pub runs: Count,
     /// Uploads acknowledged.
@@ -174,6 +176,25 @@ pub struct StreamMeter {
     pub committed_at: Moment,
     /// When the API last said that nothing more was waiting.
     pub caught_up_at: Moment,
+}
+
+/// What happened in the snapshots of vaults and items.
+#[derive(Debug, Default)]
+pub struct SnapshotMeter {
+    /// What they are doing; `Starting` for ever where none are made.
+    pub state: Latest<StreamState>,
+    /// Snapshots made whole.
+    pub done: Count,
+    /// Snapshots that failed, or were not whole.
+    pub failed: Count,
+    /// Vaults named by the lists.
+    pub vaults: Count,
+    /// Active items named by the lists.
+    pub items: Count,
+    /// Items opened for their labels.
+    pub details: Count,
+    /// Records removed because what they tell of is no more.
+    pub removed: Count,
 }
 
 const RECORD_TYPES: usize = 18;

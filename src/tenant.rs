@@ -7,8 +7,8 @@ use opgraph_state::{Cursor, Epoch, QuarantineId, Store, UploadNote};
 use crate::{
     clock::Clock,
     config::{self, Polling},
-    http::{Client, Halt, Patience, Remedy},
-    pipeline::{self, Drained, Stopped, retry::Retry},
+    http::{Client, Failure, Halt, Outcome, Patience, Remedy},
+    pipeline::{self, Drained, Stopped, retry::Retry, snapshot},
     secret::{Claims, SecretError},
     sink::{
         Sink, SinkError, UploadLimits,
@@ -16,7 +16,10 @@ use crate::{
         graph::GraphSink,
         jupiterone::{Home, JupiterOne, JupiterOneSettings, Plan},
     },
-    source::{Pace, connect::ConnectSettings},
+    source::{
+        Pace,
+        connect::{Connect, ConnectSettings},
+    },
     stream::{Mapping, Stream},
     supervisor::{Access, Outside, RunError, Shared, Tenant, supervise},
     telemetry::Meter,
@@ -34,8 +37,9 @@ pub async fn run<T: Store + Clone>(
     meter: Arc<Meter>,
 ) -> Result<Drained, RunError> {
     let tenant = resolve(&configured, pace);
-    let events = configured.events.clone();
-    with_sinks(configured, &shared.clone(), &meter.clone(), Runs { tenant, events, shared, meter }).await
+    let (events, connect) = (configured.events.clone(), configured.connect.clone());
+    let runs = Runs { tenant, events, connect, shared: shared.clone(), meter: meter.clone() };
+    with_sinks(configured, &shared, &meter, runs).await
 }
 
 /// Delivers entries of a tenant's quarantine again, to all its sinks; each is
@@ -91,6 +95,7 @@ async fn with_sinks<T: Store + Clone, J: Task>(
 struct Runs<T> {
     tenant: Tenant,
     events: config::Events,
+    connect: Option<config::Connect>,
     shared: Shared<T>,
     meter: Arc<Meter>,
 }
@@ -99,8 +104,9 @@ impl<T: Store + Clone> Task for Runs<T> {
     type Answer = Result<Drained, RunError>;
 
     async fn with(self, sinks: impl MakeSink) -> Self::Answer {
-        let Runs { tenant, events, shared, meter } = self;
-        supervise(tenant, Configured { events, sinks }, shared, meter).await
+        let Runs { tenant, events, connect, shared, meter } = self;
+        let outside = Configured { events, connect, sinks, meter: meter.clone() };
+        supervise(tenant, outside, shared, meter).await
     }
 }
 
@@ -159,6 +165,11 @@ fn resolve(configured: &config::Tenant, pace: Pace) -> Tenant {
         },
         mapping: Mapping { raw_data: configured.raw_data, account_name },
         limits: pipeline::Limits::default(),
+        snapshots: configured.connect.as_ref().map(|connect| snapshot::Settings {
+            interval: connect.interval,
+            details: connect.item_details,
+            at_once: connect.connections,
+        }),
     }
 }
 
@@ -232,11 +243,14 @@ trait MakeSink: Send + Sync + 'static {
 /// What a tenant's runs are given, as it was configured.
 struct Configured<M> {
     events: config::Events,
+    connect: Option<config::Connect>,
     sinks: M,
+    meter: Arc<Meter>,
 }
 
 impl<M: MakeSink> Outside for Configured<M> {
     type Sink = M::Sink;
+    type Lister = Connect;
 
     async fn access(&self) -> Result<Access, RunError> {
         let access = access(&self.events).await;
@@ -245,6 +259,24 @@ impl<M: MakeSink> Outside for Configured<M> {
 
     async fn sink(&self, epoch: Epoch, unsettled: Vec<UploadNote>) -> Result<M::Sink, SinkError> {
         self.sinks.make(epoch, unsettled).await
+    }
+
+    async fn lister(&self) -> Result<Connect, Failure> {
+        let failed = |remedy, cause: Box<dyn std::error::Error + Send + Sync>| Failure {
+            doing: "read the Connect token".to_owned(),
+            status: None,
+            code: None,
+            outcome: Outcome::NotDone,
+            remedy,
+            cause,
+        };
+        let Some(settings) = &self.connect else {
+            let hint = "give the tenant a section `[tenant.connect]`";
+            return Err(failed(Remedy::halt(hint), "it has no Connect server".into()));
+        };
+        let settings = connect(settings).await;
+        let settings = settings.map_err(|error| failed(no_token(&error), error.into()))?;
+        Connect::new(settings, self.meter.clone())
     }
 }
 

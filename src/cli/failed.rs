@@ -97,6 +97,14 @@ impl Failed {
             format!("stream `{stream}` of tenant `{tenant}` stopped: {}", chain(failure)),
         )
     }
+
+    /// Snapshots that are no longer made, or are not whole.
+    pub(crate) fn snapshots(tenant: &str, failure: &Failure) -> Failed {
+        Failed::with(
+            &failure.remedy,
+            format!("vaults and items of tenant `{tenant}` are not all listed: {}", chain(failure)),
+        )
+    }
 }
 
 impl fmt::Display for Failed {

@@ -123,8 +123,9 @@ fn failure(tenant: &str, result: &Result<Drained, RunError>) -> Option<Failed> {
     match result {
         Err(error) => Some(Failed::tenant(tenant, error)),
         Ok(drained) => {
-            let (stream, failure) = drained.halted.first()?;
-            Some(Failed::stream(tenant, stream.name(), failure))
+            let stopped =
+                drained.halted.first().map(|(of, failure)| Failed::stream(tenant, of.name(), failure));
+            stopped.or_else(|| Some(Failed::snapshots(tenant, drained.snapshots.as_ref()?)))
         }
     }
 }

@@ -4,6 +4,7 @@
 //!  fetch (one a stream) ─┐
 //!  fetch ────────────────┼─► dedup ──► map ──► upload ──► commit
 //!  fetch ────────────────┘   Events    Records  Ack        checkpoint
+//!  snapshot ───────────────────────────►          Listings  inventory
 //! ```
 //!
 //! Each arrow is a bounded channel of pages, and all pages in flight share one
@@ -22,6 +23,9 @@ pub mod upload;
 
 pub mod commit;
 
+// Beside the fetchers: vaults and items.
+pub mod snapshot;
+
 // Another way in: what was set aside comes again.
 pub mod retry;
 
@@ -35,12 +39,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
-use self::commit::Commits;
+use self::{
+    commit::Commits,
+    snapshot::{Outlet, Snapshooting, Snapshots},
+};
 use crate::{
     clock::Clock,
     http::{Failure, Halt, Remedy},
     sink::{Sink, SinkError},
-    source::{Pace, Reading, Source, pages},
+    source::{Lister, NoLister, Pace, Reading, Source, pages},
     stream::{Mapping, Stream},
     telemetry::Meter,
 };
@@ -68,13 +75,15 @@ impl Default for Limits {
 
 /// One life of a tenant's pipeline: everything a run works with.
 #[derive(Debug)]
-pub struct Run<S, K, T> {
+pub struct Run<S, K, T, L = NoLister> {
     /// The tenant.
     pub tenant: Arc<str>,
     /// The number of this run.
     pub epoch: Epoch,
     /// Where pages come from.
     pub source: Arc<S>,
+    /// What vaults and items are listed by, if they are.
+    pub snapshots: Option<Snapshots<L>>,
     /// Where records go.
     pub sink: Arc<K>,
     /// What survives a crash.
@@ -102,6 +111,8 @@ pub struct Run<S, K, T> {
 pub struct Drained {
     /// Streams whose fetcher gave up, and why. The others were not affected.
     pub halted: Vec<(Stream, Failure)>,
+    /// Why no more snapshots were made, if they failed. No stream was affected.
+    pub snapshots: Option<Failure>,
 }
 
 /// Runs the pipeline until its fetchers have ended and everything is committed,
@@ -111,7 +122,13 @@ pub struct Drained {
 ///
 /// On failure every stage is dropped with all it held. Nothing is lost by
 /// that: the next run starts from the checkpoints, and only from them.
-pub async fn run<S: Source, K: Sink, T: Store + Clone>(run: Run<S, K, T>) -> Result<Drained, Stopped> {
+pub async fn run<S, K, T, L>(run: Run<S, K, T, L>) -> Result<Drained, Stopped>
+where
+    S: Source,
+    K: Sink,
+    T: Store + Clone,
+    L: Lister,
+{
     let Run { tenant, epoch, source, sink, store, streams, limits, clock, meter, closing, .. } = run;
     let seen = dedup::Memory::load(&store, &tenant, &streams, limits.recent).await?;
     let total = limits.bytes / fetch::ALLOWANCE_UNIT;
@@ -134,6 +151,21 @@ pub async fn run<S: Source, K: Sink, T: Store + Clone>(run: Run<S, K, T>) -> Res
     }
     drop(fetched_out);
 
+    let mut listing = JoinSet::new();
+    let last = closing.child_token();
+    if let Some(snapshots) = run.snapshots {
+        let with = Snapshooting {
+            snapshots,
+            store: store.clone(),
+            tenant: tenant.clone(),
+            account_name: run.mapping.account_name.clone(),
+            pace: run.pace,
+            meter: meter.clone(),
+            outlet: Outlet { out: mapped_out.clone(), allowance, total },
+        };
+        listing.spawn(snapshot::run(with, last.clone()).instrument(info_span!("snapshots")));
+    }
+
     let mut stages = JoinSet::new();
     stages.spawn(
         dedup::run(fetched, seen, store.clone(), tenant.clone(), meter.clone(), fresh_out).in_current_span(),
@@ -145,13 +177,23 @@ pub async fn run<S: Source, K: Sink, T: Store + Clone>(run: Run<S, K, T>) -> Res
     stages.spawn(commit::run(acks, commits).in_current_span());
 
     let mut drained = Drained::default();
-    while !(fetchers.is_empty() && stages.is_empty()) {
+    while !(fetchers.is_empty() && listing.is_empty() && stages.is_empty()) {
         tokio::select! {
             Some(ended) = stages.join_next() => ended.map_err(Stopped::Panic)??,
             Some(ended) = fetchers.join_next() => {
                 if let (stream, Err(failure)) = ended.map_err(Stopped::Panic)? {
                     fetch::report(stream, &failure, &meter);
                     drained.halted.push((stream, failure));
+                }
+                // A run that reads no stream any more has nothing to go on for.
+                if fetchers.is_empty() && run.pace != Pace::Once {
+                    last.cancel();
+                }
+            }
+            Some(ended) = listing.join_next() => {
+                drained.snapshots = ended.map_err(Stopped::Panic)??;
+                if let Some(failure) = &drained.snapshots {
+                    snapshot::report(failure, &meter);
                 }
             }
         }

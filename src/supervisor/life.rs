@@ -10,7 +10,7 @@ use super::{Access, Outside, RunError, Shared, Tenant};
 use crate::{
     clock::Clock,
     http::{self, Budget, Failure, Halt, Remedy},
-    pipeline::{self, Drained, Run, Stopped},
+    pipeline::{self, Drained, Run, Stopped, snapshot::Snapshots},
     source::events_api::{EventsApi, not_allowed},
     stream::Stream,
     telemetry::{Meter, StreamState},
@@ -115,10 +115,21 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
             });
         }
         let sink = self.outside.sink(claim.epoch, claim.unsettled).await.map_err(Stopped::from)?;
+        let mut snapshots = None;
+        if let Some(settings) = self.tenant.snapshots {
+            match self.outside.lister().await {
+                Ok(lister) => snapshots = Some(Snapshots { lister, settings }),
+                Err(failure) => {
+                    pipeline::snapshot::report(&failure, self.meter);
+                    drained.snapshots = Some(failure);
+                }
+            }
+        }
         let run = Run {
             tenant: name.clone(),
             epoch: claim.epoch,
             source: Arc::new(api.of_account(account)),
+            snapshots,
             sink: Arc::new(sink),
             store: store.clone(),
             streams,
@@ -130,7 +141,9 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
             meter: self.meter.clone(),
             closing: closing.clone(),
         };
-        drained.halted.extend(pipeline::run(run).await?.halted);
+        let Drained { halted, snapshots } = pipeline::run(run).await?;
+        drained.halted.extend(halted);
+        drained.snapshots = drained.snapshots.or(snapshots);
         Ok(drained)
     }
 

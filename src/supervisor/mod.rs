@@ -23,10 +23,10 @@ pub use self::{
 };
 use crate::{
     clock::Clock,
-    http::{self, Client, Patience, Remedy},
-    pipeline::{self, Drained},
+    http::{self, Client, Failure, Patience, Remedy},
+    pipeline::{self, Drained, snapshot},
     sink::{Sink, SinkError},
-    source::Pace,
+    source::{Lister, Pace},
     stream::{Mapping, Stream},
     telemetry::Meter,
 };
@@ -54,6 +54,8 @@ pub struct Tenant {
     pub mapping: Mapping,
     /// How much may be in flight.
     pub limits: pipeline::Limits,
+    /// How vaults and items are listed; `None` if they are not.
+    pub snapshots: Option<snapshot::Settings>,
 }
 
 /// How far back the first run reads.
@@ -90,6 +92,8 @@ pub struct Access {
 pub trait Outside: Send + Sync + 'static {
     /// Where records go.
     type Sink: Sink;
+    /// What lists vaults and items.
+    type Lister: Lister;
 
     /// Reads the token, which may have been replaced since the last run.
     fn access(&self) -> impl Future<Output = Result<Access, RunError>> + Send;
@@ -100,6 +104,10 @@ pub trait Outside: Send + Sync + 'static {
         epoch: Epoch,
         unsettled: Vec<UploadNote>,
     ) -> impl Future<Output = Result<Self::Sink, SinkError>> + Send;
+
+    /// Makes the lister of one run; asked only of a tenant whose vaults are
+    /// listed. A failure ends the snapshots and leaves the streams running.
+    fn lister(&self) -> impl Future<Output = Result<Self::Lister, Failure>> + Send;
 }
 
 /// What all tenants of the process share.

@@ -13,3 +13,5 @@ mod clocks;
 mod outage;
 
 mod quarantine;
+
+mod connect;

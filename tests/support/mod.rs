@@ -179,6 +179,7 @@ pub(crate) fn run<S, K: Sink, T: Store>(
         tenant: tenant.into(),
         epoch: claim.epoch,
         source,
+        snapshots: None,
         sink,
         store,
         streams,

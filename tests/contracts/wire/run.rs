@@ -9,10 +9,10 @@ use std::{
 
 use opgraph::{
     clock::Clock,
-    http::{Client, ClientSettings, Halt, Limits, Patience, Remedy},
+    http::{Client, ClientSettings, Failure, Halt, Limits, Patience, Remedy},
     pipeline::{self, Drained},
     sink::{SinkError, UploadLimits, memory::MemorySink},
-    source::Pace,
+    source::{NoLister, Pace},
     stream::{Mapping, Stream},
     supervisor::{Access, Outside, RunError, Shared, Start, Tenant, chain, supervise},
     telemetry::{Meter, StreamState},
@@ -106,6 +106,7 @@ impl World<'_> {
             },
             mapping: Mapping { raw_data: true, account_name: None },
             limits: pipeline::Limits::default(),
+            snapshots: None,
         };
         let closing = CancellationToken::new();
         let shared = Shared {
@@ -177,6 +178,7 @@ struct Given {
 
 impl Outside for Given {
     type Sink = MemorySink;
+    type Lister = NoLister;
 
     async fn access(&self) -> Result<Access, RunError> {
         Ok(self.access.clone())
@@ -184,6 +186,10 @@ impl Outside for Given {
 
     async fn sink(&self, _: Epoch, _: Vec<UploadNote>) -> Result<MemorySink, SinkError> {
         Ok(self.sink.clone())
+    }
+
+    async fn lister(&self) -> Result<NoLister, Failure> {
+        unreachable!("its vaults are not listed")
     }
 }
 

@@ -4,13 +4,13 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use opgraph::{
     graph::Sharing,
-    pipeline::{self, Drained, Run, Stopped},
+    pipeline::{self, Drained, Run, Stopped, snapshot::Snapshots},
     sink::{
         Sink, UploadLimits,
         both::Both,
         memory::{Held, MemorySink},
     },
-    source::Pace,
+    source::{NoLister, Pace},
     stream::{Mapping, Stream},
     telemetry::Meter,
 };
@@ -173,6 +173,7 @@ impl History {
             tenant: TENANT.into(),
             epoch: claim.epoch,
             source: Arc::new(Api { world: self.world.clone(), epoch: claim.epoch }),
+            snapshots: None::<Snapshots<NoLister>>,
             sink: Arc::new(sink),
             store: self.store.clone(),
             streams: Stream::ALL.iter().map(of).collect(),

@@ -5,12 +5,12 @@ use std::{cell::RefCell, collections::HashMap, sync::Arc, time::Duration};
 use opgraph::{
     clock::Clock,
     http::{Budget, Client, ClientSettings, Halt, Limits, Patience, Remedy},
-    pipeline::{self, Run, Stopped},
+    pipeline::{self, Run, Stopped, snapshot::Snapshots},
     sink::{
         UploadLimits,
         jupiterone::{Home, JupiterOne, JupiterOneSettings, Pauses, Plan},
     },
-    source::{Pace, events_api::EventsApi},
+    source::{NoLister, Pace, events_api::EventsApi},
     stream::{Mapping, Stream},
     supervisor::chain,
     telemetry::Meter,
@@ -178,6 +178,7 @@ impl Bench {
             tenant: TENANT.into(),
             epoch: claim.epoch,
             source: Arc::new(api),
+            snapshots: None::<Snapshots<NoLister>>,
             sink: Arc::new(sink),
             store: self.store.clone(),
             streams: streams.iter().map(|of| (*of, checkpoints[of.name()].clone())).collect(),

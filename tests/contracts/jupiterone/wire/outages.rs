@@ -7,13 +7,13 @@ use std::{sync::Arc, time::Duration};
 
 use opgraph::{
     clock::Clock,
-    http::{Client, ClientSettings, Limits, Patience, Remedy},
+    http::{Client, ClientSettings, Failure, Limits, Patience, Remedy},
     pipeline,
     sink::{
         SinkError,
         jupiterone::{Home, JupiterOne, JupiterOneSettings, Plan},
     },
-    source::Pace,
+    source::{NoLister, Pace},
     stream::Mapping,
     supervisor::{Access, Outside, RunError, Shared, Start, Tenant, supervise},
     telemetry::Meter,
@@ -48,6 +48,7 @@ struct Given {
 
 impl Outside for Given {
     type Sink = JupiterOne<Watched>;
+    type Lister = NoLister;
 
     async fn access(&self) -> Result<Access, RunError> {
         let (url, token) = &self.events;
@@ -58,6 +59,10 @@ impl Outside for Given {
         let home = Home { store: self.store.clone(), tenant: TENANT.into(), epoch, clock: Clock::system() };
         let (settings, meter) = (Arc::new(self.settings.clone()), self.meter.clone());
         JupiterOne::start(self.client.clone(), settings, home, unsettled, meter).await
+    }
+
+    async fn lister(&self) -> Result<NoLister, Failure> {
+        unreachable!("its vaults are not listed")
     }
 }
 
@@ -91,6 +96,7 @@ impl Supervised {
             patience: Patience::ENDLESS,
             mapping: Mapping { raw_data: true, account_name: None },
             limits: pipeline::Limits::default(),
+            snapshots: None,
         };
         let shared = Shared {
             store: self.bench.store.clone(),

@@ -1,0 +1,190 @@
+//! What lists of vaults and items mean, held against the inventory. Pure.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use opgraph_state::{ListedItem, ListedVault};
+
+use crate::source::connect::{Item, Vault};
+
+/// How many complete lists in a row must not name a vault before it is gone.
+const GONE_AFTER: u32 = 2;
+
+/// What a list of vaults means.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Vaults {
+    /// Every vault of the list, once.
+    pub(super) listed: HashMap<String, Vault>,
+    /// Vaults whose items have to be listed, by id, and what is known of them.
+    pub(super) changed: Vec<(Vault, Option<ListedVault>)>,
+    /// Vaults that were not named and may come back, as they are to be known now.
+    pub(super) missing: Vec<ListedVault>,
+    /// Vaults that are no more.
+    pub(super) gone: Vec<String>,
+}
+
+/// Holds a complete list of vaults against the inventory.
+///
+/// | the vault is                | known as             | then                                  |
+/// |-----------------------------|----------------------|---------------------------------------|
+/// | listed                      | the same, `missing` 0| nothing: it costs no request          |
+/// | listed                      | anything else        | its items are listed                  |
+/// | not listed                  | missing less than 1  | missing once more                     |
+/// | not listed                  | missing 1 or more    | gone                                  |
+///
+/// `counts` is false for a snapshot that repeats a failed one early: the same
+/// passing trouble, met twice within a minute, is met once. `None`: an empty
+/// list where vaults are known is not believed at all.
+pub(super) fn vaults(
+    list: Vec<Vault>,
+    known: Vec<ListedVault>,
+    details: bool,
+    counts: bool,
+) -> Option<Vaults> {
+    if list.is_empty() && !known.is_empty() {
+        return None;
+    }
+    let mut decided = Vaults::default();
+    for vault in list {
+        let newest = decided.listed.entry(vault.id.clone()).or_insert_with(|| vault.clone());
+        if versions(&vault) > versions(newest) {
+            *newest = vault;
+        }
+    }
+    let mut known: HashMap<String, ListedVault> =
+        known.into_iter().map(|vault| (vault.id.clone(), vault)).collect();
+    for vault in decided.listed.values() {
+        let before = known.remove(&vault.id);
+        if !before.as_ref().is_some_and(|before| is_same(vault, before, details)) {
+            decided.changed.push((vault.clone(), before));
+        }
+    }
+    for (id, vault) in known {
+        let missing = vault.missing.saturating_add(u32::from(counts));
+        if missing >= GONE_AFTER {
+            decided.gone.push(id);
+        } else if counts {
+            decided.missing.push(ListedVault { missing, ..vault });
+        }
+    }
+    decided.changed.sort_by(|(one, _), (other, _)| one.id.cmp(&other.id));
+    decided.missing.sort_by(|one, other| one.id.cmp(&other.id));
+    decided.gone.sort();
+    Some(decided)
+}
+
+fn versions(vault: &Vault) -> (Option<u64>, Option<u64>) {
+    (vault.content_version, vault.attribute_version)
+}
+
+/// Whether nothing has happened in a vault since all of it was acknowledged.
+fn is_same(vault: &Vault, before: &ListedVault, details: bool) -> bool {
+    before.missing == 0
+        && before.details >= details
+        && vault.content_version.is_some()
+        && vault.content_version == before.content_version
+        && vault.attribute_version == before.attribute_version
+}
+
+/// What is known of a vault's items, by id.
+pub(super) type Known = Arc<HashMap<String, ListedItem>>;
+
+/// Takes a vault's list in as it arrives, and keeps of each item only what is
+/// needed: its record's content if that has to be sent again, else its version.
+#[derive(Debug)]
+pub(super) struct Sieve {
+    known: Known,
+    /// Every item's record is sent again: the vault's name is in it.
+    all: bool,
+    details: bool,
+    found: HashMap<String, Found>,
+}
+
+#[derive(Debug)]
+struct Found {
+    version: u64,
+    active: bool,
+    /// What its record is made of, if it has to be sent.
+    send: Option<Box<Item>>,
+}
+
+/// What a whole list of items means.
+#[derive(Debug, Default)]
+pub(super) struct Items {
+    /// Active items whose record has to be sent, by id.
+    pub(super) changed: Vec<Item>,
+    /// Known items that the list does not name as active, by id.
+    pub(super) gone: Vec<String>,
+    /// How many active items there are.
+    pub(super) active: u64,
+    /// Whether the details of all items that are not sent were opened.
+    pub(super) details: bool,
+}
+
+impl Sieve {
+    pub(super) fn new(known: Known, all: bool, details: bool) -> Sieve {
+        Sieve { known, all, details, found: HashMap::new() }
+    }
+
+    fn has_to_be_sent(&self, item: &Item, version: u64) -> bool {
+        let known = self.known.get(&item.id);
+        self.all || known.is_none_or(|known| known.version != version || known.details < self.details)
+    }
+
+    /// Decides, once the list is whole.
+    pub(super) fn decided(self) -> Items {
+        let Sieve { known, found, .. } = self;
+        let is_active = |id: &String| found.get(id).is_some_and(|found| found.active);
+        let mut gone: Vec<String> = known.keys().filter(|id| !is_active(id)).cloned().collect();
+        gone.sort();
+        let mut items = Items { gone, details: true, ..Items::default() };
+        for (id, found) in found {
+            if !found.active {
+                continue;
+            }
+            items.active += 1;
+            match found.send {
+                Some(item) => items.changed.push(*item),
+                None => items.details &= known.get(&id).is_some_and(|known| known.details),
+            }
+        }
+        items.changed.sort_by(|one, other| one.id.cmp(&other.id));
+        items
+    }
+}
+
+impl Extend<Item> for Sieve {
+    fn extend<I: IntoIterator<Item = Item>>(&mut self, items: I) {
+        for item in items {
+            let (version, active) = (item.version.unwrap_or(0), item.is_active());
+            // Named twice: the higher version counts, and an active one of the same version.
+            if self.found.get(&item.id).is_some_and(|at| (at.version, at.active) >= (version, active)) {
+                continue;
+            }
+            let send = active && self.has_to_be_sent(&item, version);
+            let id = item.id.clone();
+            let send = send.then(|| Box::new(item));
+            self.found.insert(id, Found { version, active, send });
+        }
+    }
+}
+
+/// Takes a few items out of a vault's list.
+#[derive(Debug)]
+pub(super) struct Picked {
+    pub(super) wanted: Arc<HashSet<String>>,
+    pub(super) found: HashMap<String, Item>,
+}
+
+impl Extend<Item> for Picked {
+    fn extend<I: IntoIterator<Item = Item>>(&mut self, items: I) {
+        for item in items {
+            let newer = self.found.get(&item.id).is_none_or(|found| found.version < item.version);
+            if newer && self.wanted.contains(&item.id) {
+                self.found.insert(item.id.clone(), item);
+            }
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Lists vaults and items beside the streams, and takes out what is no more.
+//!
+//! ```text
+//!  list vaults ──► list the changed ones' items ──► remove ──► (interval)
+//!      decide          decide, open details     once all of it
+//!                                                is committed
+//! ```
+//!
+//! A snapshot stands for no cursor: what was acknowledged is in the inventory,
+//! and one that ends early is made again from there. It fails by itself: no
+//! failure of the lister ends a run or moves a stream.
+
+// The steps, in the order in which a snapshot takes them.
+mod decide;
+
+mod list;
+
+mod remove;
+
+mod send;
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use backoff::{ExponentialBackoff, ExponentialBackoffBuilder, backoff::Backoff};
+use opgraph_state::{Store, StoreError, die_at};
+use tokio::{
+    sync::mpsc::{Receiver, channel},
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+pub(super) use self::send::Outlet;
+use super::Stopped;
+use crate::{
+    http::{Failure, Outcome, Remedy},
+    page::Trail,
+    source::{Lister, Pace},
+    telemetry::{Meter, StreamState},
+};
+
+/// The first pause before a failed snapshot is made again.
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
+
+/// How snapshots are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// From the start of one to the start of the next.
+    pub interval: Duration,
+    /// Whether items are opened for their section labels and file names. The
+    /// server records each as a use of the item.
+    pub details: bool,
+    /// How many items are opened at once; at least one is.
+    pub at_once: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { interval: Duration::from_secs(3600), details: true, at_once: 4 }
+    }
+}
+
+/// The snapshots of a run.
+#[derive(Debug)]
+pub struct Snapshots<L> {
+    /// What is asked.
+    pub lister: L,
+    /// How.
+    pub settings: Settings,
+}
+
+/// What a tenant's snapshots work with.
+pub(super) struct Snapshooting<L, T> {
+    pub(super) snapshots: Snapshots<L>,
+    pub(super) store: T,
+    pub(super) tenant: Arc<str>,
+    pub(super) account_name: Option<String>,
+    pub(super) pace: Pace,
+    pub(super) meter: Arc<Meter>,
+    pub(super) outlet: Outlet,
+}
+
+/// Why a snapshot ended early.
+#[derive(Debug)]
+enum Ended {
+    /// The lister failed.
+    Failed(Failure),
+    /// The state failed.
+    Store(StoreError),
+    /// The run is over.
+    Closed,
+}
+
+impl From<StoreError> for Ended {
+    fn from(error: StoreError) -> Ended {
+        Ended::Store(error)
+    }
+}
+
+/// Makes a snapshot at once, and one every interval unless the pace is `Once`;
+/// a failed one is made again earlier. Answers the failure that ended them, if
+/// any did: one that only a person can mend, or that of the only snapshot.
+pub(super) async fn run<L: Lister, T: Store>(
+    with: Snapshooting<L, T>,
+    closing: CancellationToken,
+) -> Result<Option<Failure>, Stopped> {
+    let interval = with.snapshots.settings.interval;
+    let mut backoff = pauses(interval);
+    let mut due = Instant::now() + interval;
+    // An early repeat does not count a vault as missing once more.
+    let mut early = false;
+    loop {
+        with.meter.snapshots.state.set(StreamState::Reading);
+        let ended = tokio::select! {
+            ended = with.make(!early) => ended,
+            () = closing.cancelled() => return Ok(None),
+        };
+        let failure = match ended {
+            Ok(None) => {
+                with.meter.snapshots.done.add(1);
+                with.meter.snapshots.state.set(StreamState::CaughtUp);
+                backoff.reset();
+                None
+            }
+            Ok(Some(failure)) | Err(Ended::Failed(failure)) => {
+                with.meter.snapshots.failed.add(1);
+                Some(failure)
+            }
+            Err(Ended::Store(error)) => return Err(error.into()),
+            Err(Ended::Closed) => return Ok(None),
+        };
+        let mut next = due;
+        if let Some(failure) = failure {
+            let Remedy::Retry { after } = failure.remedy else { return Ok(Some(failure)) };
+            if with.pace == Pace::Once {
+                return Ok(Some(failure));
+            }
+            let pause = backoff.next_backoff().unwrap_or(interval).max(after.unwrap_or_default());
+            next = next.min(Instant::now() + pause);
+            warn!(error = %failure, cause = %failure.cause, ?pause, "the snapshot is not whole, making it again");
+        } else if with.pace == Pace::Once {
+            return Ok(None);
+        }
+        tokio::select! {
+            () = sleep_until(next) => (),
+            () = closing.cancelled() => return Ok(None),
+        }
+        early = next < due;
+        if !early {
+            due = Instant::now() + interval;
+        }
+    }
+}
+
+/// The pauses before a failed snapshot is made again: a minute at first, the interval later.
+fn pauses(interval: Duration) -> ExponentialBackoff {
+    ExponentialBackoffBuilder::new()
+        .with_initial_interval(FIRST_PAUSE.min(interval))
+        .with_max_interval(interval)
+        .with_randomization_factor(0.2)
+        .with_max_elapsed_time(None)
+        .build()
+}
+
+/// Tells people that no more snapshots are made.
+pub(crate) fn report(failure: &Failure, meter: &Meter) {
+    let hint = failure.remedy.hint().unwrap_or_default();
+    let text = format!("{failure}: {}", failure.cause);
+    error!(error = %text, hint, "snapshots halted");
+    meter.snapshots.state.set(StreamState::Halted(text));
+}
+
+/// Held by the listings of one part of a snapshot.
+fn trail() -> (Trail, Receiver<Infallible>) {
+    channel(1)
+}
+
+impl<L: Lister, T: Store> Snapshooting<L, T> {
+    /// Makes one snapshot; when it ends, all it sent is committed. Answers the
+    /// first failure that a later snapshot may not meet: it is not whole then,
+    /// and removes nothing that it could not see.
+    async fn make(&self, counts: bool) -> Result<Option<Failure>, Ended> {
+        die_at!("snapshot.before");
+        let list = self.snapshots.lister.vaults().await.map_err(Ended::Failed)?;
+        die_at!("snapshot.vaults");
+        let known = self.store.listed_vaults(&self.tenant).await?;
+        let (listed, details) = (list.len(), self.snapshots.settings.details);
+        let Some(decided) = decide::vaults(list, known, details, counts) else {
+            let doing = "list the vaults";
+            return Ok(Some(unbelieved(doing, "the list is empty, and there were vaults before")));
+        };
+        self.meter.snapshots.vaults.add(listed as u64);
+
+        let (trail, mut settled) = trail();
+        let mut lists = list::Lists::new(self, trail);
+        for vault in decided.missing {
+            info!(vault = vault.id, "a vault is not listed any more; gone if the next list says so too");
+            lists.missing(vault);
+        }
+        let mut failed = None;
+        for (vault, before) in &decided.changed {
+            match lists.list(vault, before.as_ref()).await {
+                Ok(()) => (),
+                Err(Ended::Failed(failure)) if matches!(failure.remedy, Remedy::Retry { .. }) => {
+                    warn!(vault = vault.id, error = %failure, cause = %failure.cause, "vault left for the next snapshot");
+                    failed.get_or_insert(failure);
+                }
+                Err(ended) => return Err(ended),
+            }
+        }
+        let seen = lists.end().await?;
+        // The inventory says from here on what was seen.
+        settled.recv().await;
+        let mut failed = failed.or(seen.failed);
+        if let Some(failure) = remove::run(self, &decided.listed, seen.whole, decided.gone).await? {
+            failed.get_or_insert(failure);
+        }
+        die_at!("snapshot.done");
+        Ok(failed)
+    }
+
+    /// Opens an item, and names it in the answer.
+    async fn open<'i>(&self, vault: &str, item: &'i str) -> Result<(&'i str, Opened), Ended> {
+        let opened = match self.snapshots.lister.labels(vault, item).await {
+            Ok(labels) => {
+                self.meter.snapshots.details.add(1);
+                labels.map_or(Opened::Gone, Opened::Labels)
+            }
+            Err(failure) if matches!(failure.remedy, Remedy::Retry { .. }) => Opened::Failed(failure),
+            Err(failure) => return Err(Ended::Failed(failure)),
+        };
+        Ok((item, opened))
+    }
+}
+
+/// What came of opening an item.
+enum Opened {
+    Labels(crate::source::connect::Labels),
+    /// It is not there any more.
+    Gone,
+    Failed(Failure),
+}
+
+/// An answer that arrived whole and cannot be true.
+fn unbelieved(doing: &str, cause: &str) -> Failure {
+    Failure {
+        doing: doing.to_owned(),
+        status: None,
+        code: None,
+        outcome: Outcome::NotDone,
+        remedy: Remedy::RETRY,
+        cause: cause.into(),
+    }
+}
