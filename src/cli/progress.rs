@@ -114,6 +114,19 @@ async fn in_log(tenants: Vec<(Arc<str>, Arc<Meter>)>, clock: Clock, every: Durat
     loop {
         ticks.tick().await;
         for (tenant, meter) in &tenants {
+            let snapshots = &meter.snapshots;
+            if snapshots.state.get() != StreamState::Starting {
+                info!(
+                    %tenant,
+                    snapshots = snapshots.done.get(),
+                    failed = snapshots.failed.get(),
+                    items = snapshots.items.get(),
+                    details = snapshots.details.get(),
+                    removed = snapshots.removed.get(),
+                    state = state(&snapshots.state.get()),
+                    "progress"
+                );
+            }
             for stream in Stream::ALL {
                 let counted = meter.stream(*stream);
                 info!(

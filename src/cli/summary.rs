@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     stream::Stream,
-    telemetry::{Meter, StreamState},
+    telemetry::{Meter, SnapshotMeter, StreamState},
 };
 
 /// The sum of one tenant's runs since the process started.
@@ -15,6 +15,9 @@ pub(crate) struct Summary {
     tenant: String,
     seconds: f64,
     streams: BTreeMap<&'static str, StreamSummary>,
+    /// Left out where none are made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snapshots: Option<SnapshotSummary>,
     /// Records mapped, by type; shared ones count each time an event names them.
     records: BTreeMap<&'static str, u64>,
     runs: u64,
@@ -49,18 +52,54 @@ struct StreamSummary {
     rewinds: u64,
 }
 
+#[derive(Clone, Debug, Serialize)]
+struct SnapshotSummary {
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    done: u64,
+    failed: u64,
+    vaults: u64,
+    items: u64,
+    /// Items opened for their labels.
+    details: u64,
+    /// Records removed.
+    removed: u64,
+}
+
+impl SnapshotSummary {
+    fn of(counted: &SnapshotMeter) -> Option<SnapshotSummary> {
+        let (state, why) = said(counted.state.get());
+        (state != "starting").then(|| SnapshotSummary {
+            state,
+            why,
+            done: counted.done.get(),
+            failed: counted.failed.get(),
+            vaults: counted.vaults.get(),
+            items: counted.items.get(),
+            details: counted.details.get(),
+            removed: counted.removed.get(),
+        })
+    }
+}
+
+/// A state in one word, and why if a person has to know.
+fn said(state: StreamState) -> (&'static str, Option<String>) {
+    match state {
+        StreamState::Starting => ("starting", None),
+        StreamState::Reading => ("reading", None),
+        StreamState::CaughtUp => ("caught up", None),
+        StreamState::Parked(why) => ("parked", Some(why)),
+        StreamState::Halted(why) => ("halted", Some(why)),
+    }
+}
+
 impl Summary {
     /// Reads a tenant's counters.
     pub(crate) fn of(tenant: &str, meter: &Meter, took: Duration) -> Summary {
         let streams = Stream::ALL.iter().map(|stream| {
             let counted = meter.stream(*stream);
-            let (state, why) = match counted.state.get() {
-                StreamState::Starting => ("starting", None),
-                StreamState::Reading => ("reading", None),
-                StreamState::CaughtUp => ("caught up", None),
-                StreamState::Parked(why) => ("parked", Some(why)),
-                StreamState::Halted(why) => ("halted", Some(why)),
-            };
+            let (state, why) = said(counted.state.get());
             let summary = StreamSummary {
                 state,
                 why,
@@ -78,6 +117,7 @@ impl Summary {
             tenant: tenant.to_owned(),
             seconds: took.as_secs_f64(),
             streams: streams.collect(),
+            snapshots: SnapshotSummary::of(&meter.snapshots),
             records: meter.records().filter(|(_, n)| *n > 0).map(|(of, n)| (of.name(), n)).collect(),
             runs: meter.runs.get(),
             uploads: meter.uploads.get(),
@@ -124,6 +164,21 @@ impl fmt::Display for Summary {
                 f,
                 "  {name:<16} {:>10} {:>10} {:>10} {:>8} {:>8}  {}{why}",
                 s.events, s.duplicates, s.committed, s.pages, s.rewinds, s.state
+            )?;
+        }
+        if let Some(s) = &self.snapshots {
+            writeln!(f)?;
+            let why = s.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+            writeln!(
+                f,
+                "  {} snapshots ({} not whole) listed {} vaults and {} items, opened {}, removed {} records: {}{why}",
+                s.done + s.failed,
+                s.failed,
+                s.vaults,
+                s.items,
+                s.details,
+                s.removed,
+                s.state
             )?;
         }
         writeln!(f)?;

@@ -130,7 +130,7 @@ impl Sieve {
 
     fn has_to_be_sent(&self, item: &Item, version: u64) -> bool {
         let known = self.known.get(&item.id);
-        self.all || known.is_none_or(|known| known.version != version || known.details < self.details)
+        self.all || known.is_none_or(|known| known.version != version || self.details && !known.details)
     }
 
     /// Decides, once the list is whole.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use opgraph::pipeline;
+use opgraph::{pipeline, sink::memory::Fault};
 
 use super::Place;
 
@@ -41,6 +41,10 @@ async fn a_run_that_ends_at_any_step_of_a_snapshot_is_made_good_by_the_next() {
         let place = changed().await;
         let from = *place.fake.steps.borrow();
         *place.fake.stands_at.lock().unwrap() = step.map(|step| from + step);
+        // Uploads that take their time: between two of them there is a moment to end in.
+        if step.is_none() {
+            place.sink.fail([Fault::Slow(Duration::from_millis(400)); 8]);
+        }
         let run = place.run().await;
         let ended = tokio::time::timeout(time, pipeline::run(run)).await;
         early += u64::from(ended.is_err());
@@ -55,4 +59,22 @@ async fn a_run_that_ends_at_any_step_of_a_snapshot_is_made_good_by_the_next() {
         place.is_exact().await;
     }
     assert!(early > 20, "only {early} runs ended early");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_of_a_snapshot_that_is_not_acknowledged_is_made_good_by_the_next() {
+    let mut failed = 0;
+    for fault in [Fault::Reject, Fault::FailAfterWrite] {
+        for before in 0..5 {
+            let place = changed().await;
+            place.sink.fail(vec![Fault::Slow(Duration::ZERO); before]);
+            place.sink.fail([fault]);
+            failed += u64::from(place.snapshot().await.0.is_err());
+            place.sink.held().faults.clear();
+            place.whole().await;
+            place.whole().await;
+            place.is_exact().await;
+        }
+    }
+    assert!(failed >= 4, "only {failed} runs met the fault");
 }
