@@ -1,7 +1,7 @@
 //! Many committers, few fsyncs.
 
 use super::{claim, commit, ids, open, recorded, token};
-use crate::{Entry, Epoch, Refused, Step, Store, StoreError, UnixMs, Version};
+use crate::{Commit, Entry, Epoch, Quarantined, Refused, Step, Store, StoreError, UnixMs, Version};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_committers_share_their_fsyncs() {
@@ -81,4 +81,37 @@ async fn a_commit_refused_halfway_leaves_nothing_of_itself_in_its_group() {
     assert_eq!(store.directory("acme", vec!["user".to_owned()]).await.unwrap(), [None]);
     // The step that was right can be made by itself.
     store.commit(commit("acme", Epoch(1), 0, 1, vec![ids(0, 2)])).await.unwrap();
+}
+
+/// The memory that a group takes is bounded, whatever its commits hold.
+#[tokio::test]
+async fn a_group_takes_no_more_commits_once_it_holds_eight_mebibytes() {
+    const HALF: usize = (4 << 20) + 1;
+    let directory = |whole: &mut Commit| {
+        let version = Version { rank: 2, at: UnixMs(1) };
+        whole.directory = vec![Entry { key: "user".to_owned(), version, record: "r".repeat(HALF) }];
+    };
+    let quarantined = |whole: &mut Commit| {
+        let (stream, reason, body) = ("s".to_owned(), String::new(), "b".repeat(HALF));
+        whole.quarantined = vec![Quarantined { stream, reason, body, at: UnixMs(1) }];
+    };
+    let seen = |whole: &mut Commit| whole.steps[0].seen = vec![ids(0, HALF as u64 / 16 + 1)];
+    let large: [&dyn Fn(&mut Commit); 3] = [&directory, &quarantined, &seen];
+    for large in large {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let epoch = claim(&store, "acme").await;
+        let before = recorded(dir.path());
+        let step = |number| {
+            let mut whole = commit("acme", epoch, number, 1, Vec::new());
+            large(&mut whole);
+            store.commit(whole)
+        };
+        // Two to a group; the one without content does not count.
+        let small = store.renew("acme", epoch, UnixMs(1));
+        let (a, small, b, c, d, e) = tokio::join!(step(0), small, step(1), step(2), step(3), step(4));
+        a.and(small).and(b).and(c).and(d).and(e).unwrap();
+        let groups = recorded(dir.path()) - before;
+        assert!((3..=6).contains(&groups), "{groups} groups");
+    }
 }
