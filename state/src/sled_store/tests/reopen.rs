@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use super::{claim, commit, ids, open, recorded, token};
+use super::{OpenOptions, SledStore, claim, commit, ids, open, recorded, token};
 use crate::{Entry, Quarantined, Store, UnixMs, UploadNote, Version};
 
 #[tokio::test]
@@ -97,6 +97,19 @@ async fn what_is_made_is_for_the_owner_alone() {
         check();
     }
     check();
+}
+
+/// Such as a home directory that others may only pass through. (Root may list everything.)
+#[test]
+fn a_state_below_a_folder_that_may_not_be_listed_opens() {
+    let place = tempfile::tempdir().unwrap();
+    let (private, mode) = (place.path().join("private"), fs::Permissions::from_mode);
+    fs::create_dir(&private).unwrap();
+    fs::create_dir(private.join("state")).unwrap();
+    fs::set_permissions(&private, mode(0o311)).unwrap();
+    let opened = SledStore::open(&private.join("state"), OpenOptions::default()).map(drop);
+    fs::set_permissions(&private, mode(0o700)).unwrap();
+    opened.unwrap();
 }
 
 #[tokio::test]
