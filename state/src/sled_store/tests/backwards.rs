@@ -117,7 +117,13 @@ async fn a_record_that_is_behind_is_what_a_crash_leaves_and_no_report() {
 async fn a_missing_or_damaged_record_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let record = dir.path().join("commit.json");
-    for bent in [None, Some(""), Some("{}"), Some(r#"{"format":1,"commits":1,"crc32":1}"#)] {
+    for bent in [
+        None,
+        Some(""),
+        Some("{}"),
+        Some(r#"{"format":1,"commits":1,"crc32":1}"#),
+        Some(r#"{"format":2,"commits":[1]}"#),
+    ] {
         directory_with(dir.path(), 0).await;
         match bent {
             None => fs::remove_file(&record).unwrap(),

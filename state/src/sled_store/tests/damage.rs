@@ -81,6 +81,27 @@ fn a_file_that_is_no_database_is_never_a_panic() {
     }
 }
 
+/// sled never syncs its settings; we do, before the first commit.
+#[test]
+fn torn_settings_are_mended_before_the_first_commit_and_damage_after_it() {
+    for torn in [&b"torn in two"[..], &[0; 100]] {
+        let dir = tempfile::tempdir().unwrap();
+        let (conf, record) = (dir.path().join("conf"), dir.path().join("commit.json"));
+        drop(open(dir.path()));
+        let whole = fs::read(&conf).unwrap();
+        fs::write(&conf, torn).unwrap();
+        match SledStore::open(dir.path(), OpenOptions::default()) {
+            Err(StoreError::Damaged { what }) => assert!(what.len() > 10, "{what}"),
+            Err(other) => panic!("{other}"),
+            Ok(_) => panic!("opened"),
+        }
+        assert_eq!(fs::read(&conf).unwrap(), torn, "it is as it was found");
+        fs::remove_file(&record).unwrap();
+        drop(open(dir.path()));
+        assert_eq!(fs::read(&conf).unwrap(), whole);
+    }
+}
+
 /// A store with something in every tree, closed.
 async fn furnished(dir: &Path) {
     let store = open(dir);

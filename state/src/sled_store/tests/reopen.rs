@@ -1,9 +1,18 @@
 //! What a process finds that comes after.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc,
+    },
+    time::Duration,
+};
 
 use super::{OpenOptions, SledStore, claim, commit, ids, open, recorded, token};
-use crate::{Entry, Quarantined, Store, UnixMs, UploadNote, Version};
+use crate::{Entry, Quarantined, Store, UnixMs, UploadNote, Version, sled_store::Thread};
 
 #[tokio::test]
 async fn everything_is_found_again_after_a_reopen() {
@@ -97,6 +106,23 @@ async fn what_is_made_is_for_the_owner_alone() {
         check();
     }
     check();
+}
+
+/// Nothing of a store goes on behind the back of whoever dropped it.
+#[test]
+fn a_thread_of_the_store_is_waited_for_however_long_it_takes() {
+    let ended = Arc::new(AtomicBool::new(false));
+    let (never, waits) = mpsc::channel::<()>();
+    let thread = Thread::start("waits", {
+        let ended = Arc::clone(&ended);
+        move || {
+            let _ = waits.recv_timeout(Duration::from_millis(50));
+            ended.store(true, Relaxed);
+        }
+    });
+    drop(thread.unwrap());
+    assert!(ended.load(Relaxed));
+    drop(never);
 }
 
 /// Such as a home directory that others may only pass through. (Root may list everything.)
