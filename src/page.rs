@@ -364,3 +364,80 @@ fn join(so_far: &mut Step, next: &Step) -> Result<(), NotJoined> {
     so_far.rewound |= next.rewound;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use opgraph_state::{Cursor, Version};
+
+    use super::*;
+    use crate::graph::{EntityType, RecordType};
+
+    fn of(sharing: Sharing) -> EntityType {
+        let mut types = EntityType::ALL.iter().copied();
+        types.find(|of| RecordType::Entity(*of).sharing() == sharing).unwrap()
+    }
+
+    /// A page with an event's record and one version of each of these shared ones.
+    fn page(number: u32, shared: &[(&str, i64, &str)]) -> Page<Records> {
+        let mut records = Records::default();
+        let version = |at| Version { rank: 2, at: UnixMs(at) };
+        records.entity(of(Sharing::Event), &number.to_string(), version(0)).close();
+        for (id, at, name) in shared {
+            let mut record = records.entity(of(Sharing::Shared), id, version(*at));
+            record.text("name", Some(name));
+            record.close();
+        }
+        let cursor = |number: u32| Cursor::Token(number.to_string());
+        let advance = Advance::new(cursor(number), cursor(number + 1));
+        let mut page =
+            Page::new(records, Place::new(Stream::AuditEvents, advance, SourceInfo::default()), None);
+        page.remember(vec![Fingerprint(number.into())]);
+        page
+    }
+
+    #[test]
+    fn a_coverage_holds_each_shared_record_in_its_newest_version_and_knows_how_much_it_holds() {
+        let long = "n".repeat(1000);
+        let mut covered = Coverage::default();
+        let mut bytes = 0;
+        // What every page tells of two users, and the version and name of the first that is kept.
+        let pages: [(&[_], _); 6] = [
+            (&[("a", 5, "five"), ("b", 1, "one")], (5, "five")),
+            (&[("a", 4, "four")], (5, "five")),
+            (&[("a", 7, &long)], (7, long.as_str())),
+            (&[("a", 8, "eight"), ("b", 1, "one")], (8, "eight")),
+            // The same again, told later and then earlier.
+            (&[("a", 9, "eight")], (9, "eight")),
+            (&[("a", 6, "eight")], (9, "eight")),
+        ];
+        for (number, (shared, (at, name))) in (0..).zip(pages) {
+            let page = page(number, shared);
+            bytes += page.items.iter().map(|record| record.json.len()).sum::<usize>();
+            covered.add(&page).unwrap();
+            let held: Vec<_> = covered.shared().collect();
+            let a = held.iter().find(|entry| entry.key.ends_with(":a")).unwrap();
+            assert_eq!(a.version.at, UnixMs(at), "page {number}");
+            assert!(a.record.contains(&format!("\"{name}\"")), "page {number}: {}", a.record);
+            // Each key is kept twice.
+            let memory: usize = held.iter().map(|entry| 2 * entry.key.len() + entry.record.len()).sum();
+            assert_eq!((held.len(), covered.shared_bytes()), (2, memory), "page {number}");
+            assert_eq!((covered.events(), covered.bytes()), (u64::from(number) + 1, bytes));
+        }
+        let steps: Vec<_> = covered.steps().map(|(stream, step)| (stream, step.events())).collect();
+        assert_eq!(steps, [(Stream::AuditEvents, 6)]);
+        assert!(!covered.is_retry());
+
+        let stands = Checkpoint::starting_at(Cursor::Token("6".to_owned()));
+        let released = QuarantineId { stream: "auditevents".to_owned(), body: Fingerprint(7) };
+        let place = Place::staying(Stream::AuditEvents, &stands, vec![released]);
+        covered.add(&Page::new(Records::default(), place, None)).unwrap();
+        assert!(covered.is_retry());
+    }
+
+    #[test]
+    fn a_coverage_refuses_a_page_when_the_one_before_it_is_missing() {
+        let mut covered = Coverage::default();
+        covered.add(&page(0, &[])).unwrap();
+        covered.add(&page(2, &[])).unwrap_err();
+    }
+}

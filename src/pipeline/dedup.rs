@@ -131,7 +131,8 @@ impl Seen {
 }
 
 /// The newest ids, up to a fixed number: a ring of ids, and a table of places
-/// in it. About 26 bytes an id when full, nothing when empty.
+/// in it. About 26 bytes an id when full, 36 once ids are forgotten (the table grows
+/// once more, so as not to be tidied all the time), nothing when empty.
 #[derive(Debug)]
 struct Recent {
     ring: Vec<Fingerprint>,
@@ -205,6 +206,22 @@ mod tests {
                 prop_assert_eq!(recent.places.len(), model.len());
             }
         }
+    }
+
+    #[test]
+    fn an_id_takes_36_bytes_at_most_among_the_newest_and_16_in_the_horizon() {
+        let mut seen = Seen { recent: Recent::new(4096), horizon: None };
+        assert_eq!(seen.size(), (0, 0));
+        let mut meet = |ids: std::ops::Range<u32>| {
+            ids.for_each(|id| assert!(seen.is_new(Fingerprint::of(&id.to_string()))));
+            seen.size()
+        };
+        let (ids, bytes) = meet(0..4096);
+        assert_eq!((ids, bytes / ids), (4096, 26));
+        let (ids, bytes) = meet(4096..100_000);
+        assert_eq!((ids, bytes / ids), (4096, 36));
+        seen.horizon = Some((0..1000).map(Fingerprint).collect());
+        assert_eq!(seen.size(), (ids + 1000, bytes + 16_000));
     }
 
     #[test]

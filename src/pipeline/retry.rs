@@ -196,8 +196,9 @@ impl<T: Store> Reader<T> {
             let newest = stored.first().and_then(Option::as_ref);
             match newest.and_then(|newest| Some((newest, Written::read(&newest.record)?))) {
                 Some((newest, written)) => records.take(&written, &newest.record, newest.version),
-                // Nothing is known of its age: it must not hide a newer one.
-                None => records.take(&written, &entry.body, Version { rank: STUB, at: UnixMs(0) }),
+                // It was in the directory since the commit that set it aside, until what it
+                // tells of was removed: it must not come back.
+                None => (),
             }
         }
         Ok(Some(Page::new(records, place, None)))

@@ -241,3 +241,28 @@ impl StoreError {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_any_other_trouble_with_it() {
+        let of = |cause: Arc<dyn std::error::Error + Send + Sync>| {
+            StoreError::Io { doing: "write".to_owned(), cause }.is_disk_full()
+        };
+        let io = |kind: io::ErrorKind| io::Error::from(kind);
+        for full in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+            assert!(of(Arc::new(io(full))), "{full}");
+            assert!(of(Arc::new(sled::Error::Io(io(full)))), "{full}");
+        }
+        for other in [io::ErrorKind::PermissionDenied, io::ErrorKind::Other, io::ErrorKind::WriteZero] {
+            assert!(!of(Arc::new(io(other))), "{other}");
+            assert!(!of(Arc::new(sled::Error::Io(io(other)))), "{other}");
+        }
+        assert!(!of(Arc::new(sled::Error::Unsupported("storage full".to_owned()))));
+        assert!(!StoreError::Damaged { what: "the disk is full".to_owned() }.is_disk_full());
+    }
+}

@@ -19,7 +19,7 @@ use opgraph::{
 };
 use opgraph_state::{Cursor, MemoryStore, SourceInfo, Store};
 
-use crate::support::{self, Scripted, Trouble, failure, key, uuid};
+use crate::support::{self, Scripted, Trouble, failure, key, logs::Log, uuid};
 
 /// A sink whose uploads take no page until they are let go.
 struct Standing {
@@ -153,6 +153,27 @@ async fn a_quarantine_that_overflows_stops_the_tenant_and_commits_nothing() {
     assert!(matches!(ended, Err(Stopped::Quarantine { entries: 20, ceiling: 19 })));
     assert_eq!(store.quarantine_len("acme").await.unwrap(), 0);
     assert!(matches!(store.checkpoints().await.unwrap()["acme"]["signinattempts"].cursor, Cursor::Since(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quarantine_may_be_filled_to_its_ceiling_and_what_is_set_aside_is_counted_and_told() {
+    for (poison, log) in [(0, Log::default()), (20, Log::default())] {
+        let _listening = log.listen();
+        let page = (0..poison).map(|n| format!(r#"{{"n":{n}}}"#)).chain([sign_in(0)]);
+        let page = page.collect::<Vec<_>>().join(",");
+        let pages = Arc::new(Pages(vec![(Stream::SignInAttempts, vec![Ok(page)])]));
+        let (sink, store) = (Arc::new(MemorySink::default()), MemoryStore::default());
+        let claim = support::claim(&store, "acme").await;
+        let limits = Limits { quarantine: 20, ..Limits::default() };
+        let run = support::run("acme", claim, pages, sink, store.clone(), limits);
+        let meter = run.meter.clone();
+        pipeline::run(run).await.unwrap();
+        assert_eq!(store.quarantine_len("acme").await.unwrap(), poison);
+        assert_eq!(meter.quarantined.get(), poison);
+        let told = log.text();
+        assert_eq!(told.contains("set aside in quarantine entries=20"), poison == 20, "{told}");
+        assert_eq!(told.contains("set aside"), poison > 0, "{told}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -210,8 +210,8 @@ async fn an_event_delivered_by_a_retry_is_not_delivered_again_by_a_rewind_nor_th
     store.rewind(TENANT, stream.name(), Cursor::Since(START), START).await.unwrap();
     read(&store, &sink, page(), Limits::default()).await.unwrap();
     assert_eq!(counted(&sink), (2, 0));
-    // An entry whose event has come by itself since leaves the quarantine, and that is all.
-    set_aside(&store, &[(stream.name(), event(stream, 1))]).await;
+    // Entries whose events have come by themselves since leave the quarantine, and that is all.
+    set_aside(&store, &[1, 2].map(|number| (stream.name(), event(stream, number)))).await;
     // Beyond what dedup keeps in memory outside a rewind.
     retry(&store, &sink, Limits { recent: 1, ..Limits::default() }).await.unwrap();
     assert_eq!(counted(&sink), (2, 0));
@@ -306,6 +306,9 @@ async fn a_quarantine_that_is_full_halts_the_tenant_and_after_drop_or_retry_it_g
         // At the ceiling a retry of what fails again is no overflow.
         let full = Limits { quarantine: 20, ..limits };
         retry(&store, &sink, full).await.unwrap();
+        assert_eq!(held(&store).await.len(), 20, "{mend}");
+        // Nor is it one where the ceiling is lower by now.
+        retry(&store, &sink, Limits { quarantine: 10, ..limits }).await.unwrap();
         assert_eq!(held(&store).await.len(), 20, "{mend}");
     }
 }

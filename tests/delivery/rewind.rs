@@ -11,7 +11,7 @@ use opgraph::{
     clock::Clock,
     http::{Failure, Remedy},
     pipeline::{self, Limits},
-    sink::memory::MemorySink,
+    sink::{Sink, UploadLimits, memory::MemorySink},
     source::{Pace, Reading, Source, pages},
     stream::{Read, Stream, read_page},
 };
@@ -89,7 +89,11 @@ async fn a_refused_cursor_is_read_again_with_overlap_and_dedup_absorbs_the_repea
     let limits = Limits { recent: 100, ..Limits::default() };
     let claim = support::claim(&store, "acme").await;
     let run = support::run("acme", claim, inner.clone(), Arc::new(sink.clone()), store.clone(), limits);
+    let meter = run.meter.clone();
     pipeline::run(run).await.unwrap();
+    let counted = meter.stream(Stream::ItemUsages);
+    assert!(counted.duplicates.get() > 0, "each page repeats an event of the one before");
+    assert_eq!(counted.events.get(), EVENTS as u64 + counted.duplicates.get());
 
     // The next run finds its cursor refused, once.
     let source = refusing(inner, 1);
@@ -108,6 +112,38 @@ async fn a_refused_cursor_is_read_again_with_overlap_and_dedup_absorbs_the_repea
     let checkpoint = &store.checkpoints().await.unwrap()["acme"]["itemusages"];
     assert!(!checkpoint.rewinding, "the stream has caught up again");
     assert_eq!(checkpoint.events as usize, EVENTS);
+}
+
+/// What dedup holds in memory does not grow with what was ever read.
+#[tokio::test(start_paused = true)]
+async fn the_whole_horizon_is_in_memory_while_a_stream_rewinds_and_at_no_other_time() {
+    let inner = Scripted::new(20_000, 30, 2, Trouble::default());
+    let sink = MemorySink::new(UploadLimits { events: 100, ..MemorySink::default().limits() });
+    let store = MemoryStore::default();
+    let limits = Limits { recent: 10, ..Limits::default() };
+    // Lives that are cut off: two that only read on, one that goes back, and one that finds it going back.
+    let lives = [(500, 0, false), (500, 0, false), (300, 1, true), (150, 0, true)];
+    for (millis, refused, rewinds) in lives {
+        let claim = support::claim(&store, "acme").await;
+        let before = claim.checkpoints[Stream::ItemUsages.name()].events;
+        let source = refusing(inner.clone(), refused);
+        let run = support::run("acme", claim, source, Arc::new(sink.clone()), store.clone(), limits);
+        let meter = run.meter.clone();
+        let task = tokio::spawn(pipeline::run(run));
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        assert!(!task.is_finished());
+        task.abort();
+        let _ = task.await;
+        let remembered = |stream| meter.stream(stream).remembered.get();
+        assert_eq!(remembered(Stream::AuditEvents), 10);
+        if rewinds {
+            // An event a minute: 72 hours of them are 4,320.
+            assert!(remembered(Stream::ItemUsages) >= before.min(4_320), "{before} events before");
+            assert!(before > 1_000);
+        } else {
+            assert_eq!(remembered(Stream::ItemUsages), 10);
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -175,3 +175,70 @@ pub(super) fn sync_parent(dir: &Path) -> io::Result<()> {
     let dir = fs::canonicalize(dir)?;
     dir.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn the_size_of_a_directory_is_that_of_all_its_files() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(size(dir.path()).unwrap(), 0);
+        fs::create_dir(dir.path().join("blobs")).unwrap();
+        for (name, bytes) in [("db", 1000), ("conf", 20), ("blobs/1", 3)] {
+            fs::write(dir.path().join(name), vec![7; bytes]).unwrap();
+        }
+        assert_eq!(size(dir.path()).unwrap(), 1023);
+    }
+
+    #[test]
+    fn of_the_snapshots_only_unfinished_ones_are_removed_and_of_the_rest_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = ["db", "snap.0000", "snap.0001.generating", "old.generating"];
+        names.iter().for_each(|name| fs::write(dir.path().join(name), "").unwrap());
+        remove_unfinished_snapshots(dir.path()).unwrap();
+        let there = names.map(|name| dir.path().join(name).exists());
+        assert_eq!(there, [true, true, false, true]);
+    }
+
+    #[test]
+    fn settings_that_are_not_there_are_removed_and_those_that_cannot_be_are_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let conf = dir.path().join("conf");
+        remove_settings(dir.path()).unwrap();
+        fs::write(&conf, "torn").unwrap();
+        remove_settings(dir.path()).unwrap();
+        assert!(!conf.exists());
+        fs::create_dir(&conf).unwrap();
+        remove_settings(dir.path()).unwrap_err();
+    }
+
+    #[test]
+    fn what_was_left_unfinished_next_to_a_state_is_removed_and_nothing_else() {
+        let place = tempfile::tempdir().unwrap();
+        let place = fs::canonicalize(place.path()).unwrap();
+        let names = ["state", "state.healing", "state.compacting", "state.damaged-1", "healing"];
+        names.iter().for_each(|name| fs::create_dir(place.join(name)).unwrap());
+        fs::write(place.join("state.healing/db"), "half of it").unwrap();
+        clean(&place.join("state"));
+        assert_eq!(names.map(|name| place.join(name).exists()), [true, false, false, true, true]);
+    }
+
+    /// Reading the first page of `/proc/self/mem` is EIO.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_cannot_be_read_is_an_error_unless_nobody_needs_it() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("db"), vec![7; 3_000_000]).unwrap();
+        fs::write(dir.path().join("conf"), [7; 9]).unwrap();
+        fs::create_dir(dir.path().join("blobs")).unwrap();
+        for name in [cursors_json::NAME, "lock"] {
+            symlink("/proc/self/mem", dir.path().join(name)).unwrap();
+        }
+        assert_eq!(read_through(dir.path()).unwrap(), 3_000_000);
+        symlink("/proc/self/mem", dir.path().join("snap.0")).unwrap();
+        read_through(dir.path()).unwrap_err();
+    }
+}

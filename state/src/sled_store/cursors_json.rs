@@ -94,3 +94,19 @@ pub(super) fn read(dir: &Path) -> io::Result<Kept> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A state that is healed without them would start its streams anew.
+    /// Reading the first page of `/proc/self/mem` is EIO.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn cursors_that_the_disk_cannot_read_are_not_taken_for_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(read(dir.path()), Ok(Kept::Missing)));
+        std::os::unix::fs::symlink("/proc/self/mem", dir.path().join(NAME)).unwrap();
+        read(dir.path()).unwrap_err();
+    }
+}

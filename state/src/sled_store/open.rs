@@ -285,19 +285,7 @@ fn open_without_panic(dir: &Path, options: &OpenOptions) -> Result<(sled::Db, Tr
 /// Opens the database and its trees. May panic.
 pub(super) fn open_trees(dir: &Path, options: &OpenOptions) -> Result<(sled::Db, Trees), StoreError> {
     let config = sled::Config::new().path(dir).flush_every_ms(None).cache_capacity(options.cache_bytes);
-    let db = match config.open() {
-        Ok(db) => db,
-        // There is no error of its own for this.
-        Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock") => {
-            return Err(in_use(dir));
-        }
-        Err(sled::Error::Io(error)) if !is_missing(&error) => {
-            return Err(Failure::new(format!("open the database `{}`", at(dir)), error).error());
-        }
-        Err(error) => {
-            return Err(StoreError::Damaged { what: format!("{}: {}", at(dir), said(&error)) });
-        }
-    };
+    let db = config.open().map_err(|error| not_opened(dir, error))?;
     let ours = |name: &sled::IVec| Tree::ALL.iter().any(|tree| tree.name().as_bytes() == &name[..]);
     let foreign = db.tree_names().into_iter().find(|name| !ours(name) && &name[..] != b"__sled__default");
     if let Some(name) = foreign {
@@ -306,6 +294,17 @@ pub(super) fn open_trees(dir: &Path, options: &OpenOptions) -> Result<(sled::Db,
     }
     let trees = Trees::open(&db)?;
     Ok((db, trees))
+}
+
+fn not_opened(dir: &Path, error: sled::Error) -> StoreError {
+    match error {
+        // There is no error of its own for this.
+        sled::Error::Io(error) if error.to_string().contains("could not acquire lock") => in_use(dir),
+        sled::Error::Io(error) if !is_missing(&error) => {
+            Failure::new(format!("open the database `{}`", at(dir)), error).error()
+        }
+        other => StoreError::Damaged { what: format!("{}: {}", at(dir), said(&other)) },
+    }
 }
 
 fn read_format(trees: &Trees) -> Result<Option<u32>, StoreError> {
@@ -332,4 +331,28 @@ fn write_format(trees: &Trees, commits: u64, content: Content) -> Result<(), Sto
     batch.insert(CONTENT_KEY, content.at(commits));
     let written = trees.all()[Tree::Meta as usize].apply_batch(batch);
     written.map_err(|error| Failure::new("write the format of the state", error).error())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is damaged is moved aside; a database in use or a disk in trouble must not have that done to it.
+    #[test]
+    fn a_database_that_does_not_open_is_damaged_only_if_what_should_be_there_is_not() {
+        let told = |error| not_opened(Path::new("/state"), error);
+        let io = |kind: io::ErrorKind| told(sled::Error::Io(kind.into()));
+        let locked = io::Error::other("could not acquire lock on \"/state/db\"");
+        assert!(matches!(told(sled::Error::Io(locked)), StoreError::InUse { path } if path == "/state"));
+        for kind in [io::ErrorKind::Other, io::ErrorKind::PermissionDenied, io::ErrorKind::StorageFull] {
+            let error = io(kind);
+            assert!(matches!(error, StoreError::Io { .. }), "{kind}: {error}");
+            assert_eq!(error.to_string(), "cannot open the database `/state/db`");
+        }
+        let corruption = told(sled::Error::Corruption { at: None, bt: () });
+        for error in [io(io::ErrorKind::UnexpectedEof), io(io::ErrorKind::NotFound), corruption] {
+            let StoreError::Damaged { what } = error else { panic!("{error}") };
+            assert!(what.starts_with("/state/db: "), "{what}");
+        }
+    }
 }

@@ -173,6 +173,15 @@ mod tests {
                 check(rows);
             }
         }
+        // A number of parts that the length in the header cannot have.
+        for parts in [0_u32, 1, 3, u32::MAX] {
+            let mut rows = split(b"key", &[7; 100 + ROW_BYTES]);
+            rows[0].1[..4].copy_from_slice(&parts.to_be_bytes());
+            check(rows);
+        }
+        let mut rows = split(b"key", &[7; 100]);
+        rows[0].1[..4].fill(0);
+        check(rows);
         let mut rows = whole.clone();
         rows[0].0 = b"k".to_vec();
         check(rows);

@@ -144,4 +144,23 @@ mod tests {
             assert!(matches!(file.read().unwrap(), Found::Damaged(_)), "{bent}");
         }
     }
+
+    #[test]
+    fn a_number_that_nobody_can_have_reached_is_damage() {
+        let read = |commits| Found::read(&serde_json::to_vec(&Record::new(2, commits)).unwrap());
+        assert!(matches!(read(HIGHEST), Found::Record(record) if record.commits == HIGHEST));
+        for commits in [HIGHEST + 1, u64::MAX] {
+            assert!(matches!(read(commits), Found::Damaged(_)), "{commits}");
+        }
+    }
+
+    /// Reading the first page of `/proc/self/mem` is EIO.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_record_that_the_disk_cannot_read_is_not_taken_for_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = RecordFile::in_dir(dir.path());
+        std::os::unix::fs::symlink("/proc/self/mem", file.path()).unwrap();
+        file.read().unwrap_err();
+    }
 }

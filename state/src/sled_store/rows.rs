@@ -203,6 +203,15 @@ mod tests {
         assert_eq!(long.len(), 2);
     }
 
+    /// The hash at the end of a cut name may hold what elsewhere ends a name.
+    #[test]
+    fn the_end_of_a_cut_name_is_found_whatever_its_hash_holds() {
+        for number in 0..10_000 {
+            let key = tenant(&format!("{}{number}", "x".repeat(NAME_BYTES)));
+            assert_eq!(after_name(&[key.as_slice(), b"rest"].concat()), Some(&b"rest"[..]), "{number}");
+        }
+    }
+
     #[test]
     fn numbers_in_keys_sort_as_numbers() {
         let keys = [i64::MIN, -2, -1, 0, 1, 255, 256, i64::MAX].map(|hour| seen_hour(b"s", hour));

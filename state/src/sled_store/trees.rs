@@ -136,4 +136,16 @@ mod tests {
         let told = Tree::Seen.unreadable(corruption).to_string();
         assert_eq!(told, "the state is damaged: tree `seen`: Read corrupted data at file offset None");
     }
+
+    /// What is taken for damage is moved aside; a disk that cannot be read must not have that done to it.
+    #[test]
+    fn a_disk_that_cannot_be_read_is_no_damage_and_bytes_that_are_not_there_are() {
+        let told = |kind: io::ErrorKind| Tree::Seen.unreadable(sled::Error::Io(kind.into()));
+        for kind in [io::ErrorKind::Other, io::ErrorKind::PermissionDenied, io::ErrorKind::TimedOut] {
+            assert!(matches!(told(kind), StoreError::Io { .. }), "{kind}");
+        }
+        for kind in [io::ErrorKind::UnexpectedEof, io::ErrorKind::NotFound] {
+            assert!(matches!(told(kind), StoreError::Damaged { .. }), "{kind}");
+        }
+    }
 }

@@ -212,6 +212,7 @@ pub(super) fn meta(rows: &impl Rows, key: &[u8]) -> Result<Option<NonZeroU64>, S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Cursor, Epoch};
 
     #[test]
     fn a_listed_vault_or_item_is_only_read_from_its_own_row() {
@@ -233,5 +234,40 @@ mod tests {
                 assert!(matches!(read(other), Err(StoreError::Damaged { .. })));
             }
         }
+    }
+
+    fn is_damage<T>(read: Result<T, StoreError>) -> bool {
+        matches!(read, Err(StoreError::Damaged { .. }))
+    }
+
+    #[test]
+    fn a_count_that_nobody_can_have_reached_is_damage_and_any_other_can_be_counted_on_from() {
+        let run = |epoch| from_run(b"k", &json(&Run { epoch: Epoch(epoch), active_until: None }));
+        let stream_at = |commits, events| {
+            let start = Checkpoint::starting_at(Cursor::Since(UnixMs(0)));
+            let checkpoint = Checkpoint { commits, events, ..start };
+            let value = StreamAt { tenant: "t".to_owned(), stream: "s".to_owned(), checkpoint };
+            from_stream_at(b"k", &json(&value))
+        };
+        for count in [0, 1, HIGHEST] {
+            assert_eq!(run(count).unwrap().epoch, Epoch(count));
+            assert_eq!(stream_at(count, 0).unwrap().checkpoint.commits, count);
+            assert_eq!(stream_at(0, count).unwrap().checkpoint.events, count);
+            assert_eq!(from_number(b"k", &count.to_be_bytes()).unwrap(), count);
+            assert!(count.checked_add(HIGHEST).is_some(), "a lifetime more can be counted");
+        }
+        for count in [HIGHEST + 1, u64::MAX] {
+            assert!(is_damage(run(count)));
+            assert!(is_damage(stream_at(count, 0)) && is_damage(stream_at(0, count)));
+            assert!(is_damage(from_number(b"k", &count.to_be_bytes())));
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_no_list_of_whole_ids_is_damage() {
+        for len in [0, 1, 15, 17, 33] {
+            assert!(is_damage(from_seen(b"k", &vec![7; len]).map(drop)), "{len}");
+        }
+        assert_eq!(from_seen(b"k", &[0; 32]).unwrap().count(), 2);
     }
 }

@@ -196,3 +196,28 @@ fn decode(tree: Tree, key: &[u8], bytes: &[u8]) -> Result<(), StoreError> {
         Tree::Seen | Tree::Meta => single(tree, key, bytes),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_is_told_by_its_first_place_and_how_much_more_there_is() {
+        let check = |damaged: [u64; 2], missing: bool, expect: Option<&str>| {
+            let tree = |name: &'static str, damaged: u64| {
+                let named = (0..damaged.min(2)).map(|nth| format!("{name} {nth}")).collect();
+                TreeFindings { name, damaged, named, ..TreeFindings::default() }
+            };
+            let missing = missing.then(|| "rows".to_owned());
+            let trees = vec![tree("a", damaged[0]), tree("b", damaged[1])];
+            let found = Findings { trees, commits: 1, missing, rolled_back: None };
+            assert_eq!(found.damage().as_deref(), expect, "{found:?}");
+        };
+        check([0, 0], false, None);
+        check([0, 0], true, Some("rows"));
+        check([0, 1], false, Some("b 0"));
+        check([0, 1], true, Some("b 0 (and 1 more)"));
+        check([3, 5], false, Some("a 0 (and 7 more)"));
+        check([3, 5], true, Some("a 0 (and 8 more)"));
+    }
+}

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use super::{claim, commit, ids, open, recorded};
-use crate::{Epoch, OpenOptions, SledStore, Store, StoreError, sled_store::record::Record};
+use crate::{CursorsFile, Epoch, OpenOptions, SledStore, Store, StoreError, sled_store::record::Record};
 
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
@@ -80,6 +80,26 @@ async fn a_lost_database_under_a_record_or_beside_cursors_is_damage() {
     check(|name| name == "cursors.json", "`cursors.json` knows of cursors").await;
 }
 
+/// A database that was never committed to, under a record that knows better.
+#[tokio::test]
+async fn an_empty_database_under_a_record_of_commits_is_damage() {
+    let (dir, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    directory_with(dir.path(), 2).await;
+    drop(open(new.path()));
+    fs::copy(dir.path().join("commit.json"), new.path().join("commit.json")).unwrap();
+    match SledStore::open(new.path(), OpenOptions::default()) {
+        Err(StoreError::Damaged { what }) => {
+            assert!(what.ends_with("db: it is empty, but commit 3 was made durable"), "{what}")
+        }
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("opened"),
+    }
+    // Nobody is missing from a list of nobody.
+    fs::remove_file(new.path().join("commit.json")).unwrap();
+    fs::write(new.path().join("cursors.json"), CursorsFile::default().to_json()).unwrap();
+    drop(open(new.path()));
+}
+
 #[tokio::test]
 async fn a_record_that_is_behind_is_what_a_crash_leaves_and_no_report() {
     let dir = tempfile::tempdir().unwrap();
@@ -97,7 +117,13 @@ async fn a_record_that_is_behind_is_what_a_crash_leaves_and_no_report() {
 async fn a_missing_or_damaged_record_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let record = dir.path().join("commit.json");
-    for bent in [None, Some(""), Some("{}"), Some(r#"{"format":1,"commits":1,"crc32":1}"#)] {
+    for bent in [
+        None,
+        Some(""),
+        Some("{}"),
+        Some(r#"{"format":1,"commits":1,"crc32":1}"#),
+        Some(r#"{"format":2,"commits":[1]}"#),
+    ] {
         directory_with(dir.path(), 0).await;
         match bent {
             None => fs::remove_file(&record).unwrap(),

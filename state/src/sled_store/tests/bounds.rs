@@ -93,6 +93,22 @@ async fn the_inventory_is_a_row_for_each_vault_and_item() {
     assert_eq!(left, [501, 501, 501, 1]);
 }
 
+/// However much a commit adds, it can remove more, and how much is bounded.
+#[tokio::test]
+async fn a_commit_removes_up_to_64_rows_beyond_twice_what_it_adds() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let epoch = claim(&store, "acme").await;
+    let pages = |number: u64, rows: u64| (0..rows).map(|page| ids(number << 32 | page, 1)).collect();
+    store.commit(commit("acme", epoch, 0, 0, pages(0, 1000))).await.unwrap();
+    let mut left = 1000;
+    for (number, adds) in [(1, 0), (2, 1), (3, 100), (4, 200)] {
+        store.commit(commit("acme", epoch, number, 1_000, pages(number, adds))).await.unwrap();
+        left = left + adds - (64 + 2 * adds);
+        assert_eq!(store.seen("acme", "s", None).await.unwrap().len() as u64, left);
+    }
+}
+
 /// A blob made in between and removed again would show in its folder's time.
 #[tokio::test]
 async fn no_content_of_any_size_makes_a_blob() {

@@ -8,7 +8,8 @@ use super::{
     open,
 };
 use crate::{
-    Commit, Entry, Epoch, OpenOptions, Store, StoreError, UnixMs, Version, sled_store::compact::compact,
+    Commit, Entry, Epoch, OpenOptions, Store, StoreError, UnixMs, Version,
+    sled_store::{compact::compact, trees::Tree},
 };
 
 #[tokio::test]
@@ -20,10 +21,10 @@ async fn a_compacted_state_holds_the_same_in_less_space_and_goes_on() {
         step(&store, number, 1000).await;
     }
     // Much that is then replaced by little.
-    for (at, bytes) in [(1, 20_000), (2, 20)] {
+    for (at, records, bytes) in [(1, 400, 20_000), (2, 1200, 20)] {
         let mut large = commit("acme", Epoch(1), 0, 1, vec![]);
         large.steps.clear();
-        large.directory = (0..400)
+        large.directory = (0..records)
             .map(|key| Entry {
                 key: format!("large:{key}"),
                 version: Version { rank: 2, at: UnixMs(at) },
@@ -40,7 +41,10 @@ async fn a_compacted_state_holds_the_same_in_less_space_and_goes_on() {
     let compacted = compact(&dir, &OpenOptions::default(), |done, of| told.push((done, of))).unwrap();
     assert!(compacted.after < compacted.before / 2, "{compacted:?}");
     assert_eq!(told.last(), Some(&(compacted.rows, compacted.rows)));
-    assert!(told.is_sorted() && compacted.rows > 100);
+    assert!(told.is_sorted() && compacted.rows > 1000);
+    // 500 rows at a time, what is left of each tree, and twice at the end.
+    assert!(told.windows(2).all(|two| two[1].0 - two[0].0 <= 500), "{told:?}");
+    assert!(told.len() as u64 <= compacted.rows / 500 + Tree::ALL.len() as u64 + 2, "{told:?}");
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "nothing is left beside it");
 
     let store = open(&dir);

@@ -6,7 +6,7 @@ use super::{OpenOptions, SledStore, behind_the_back, claim, commit, ids, open};
 use crate::{
     Entry, InventoryChange, ListedItem, ListedVault, Quarantined, Store, StoreError, UnixMs, UploadNote,
     Version,
-    sled_store::{record::Record, trees::Tree, verify},
+    sled_store::{parts, record::Record, rows, trees::Tree, verify},
 };
 
 #[test]
@@ -39,7 +39,12 @@ fn a_directory_of_somebody_else_is_damage_that_says_so() {
         let dir = tempfile::tempdir().unwrap();
         behind_the_back(dir.path(), change);
         match SledStore::open(dir.path(), OpenOptions::default()) {
-            Err(StoreError::Damaged { what }) => assert!(what.contains(expected), "{what}"),
+            Err(StoreError::Damaged { what }) => {
+                assert!(what.contains(expected), "{what}");
+                let named =
+                    what.starts_with("tree `") || what.contains(&*dir.path().join("db").to_string_lossy());
+                assert!(named, "{what}");
+            }
             Err(other) => panic!("{other}"),
             Ok(_) => panic!("opened"),
         }
@@ -74,6 +79,27 @@ fn a_file_that_is_no_database_is_never_a_panic() {
             Ok(_) | Err(StoreError::Damaged { .. }) => {}
             Err(other) => panic!("{other}"),
         }
+    }
+}
+
+/// sled never syncs its settings; we do, before the first commit.
+#[test]
+fn torn_settings_are_mended_before_the_first_commit_and_damage_after_it() {
+    for torn in [&b"torn in two"[..], &[0; 100]] {
+        let dir = tempfile::tempdir().unwrap();
+        let (conf, record) = (dir.path().join("conf"), dir.path().join("commit.json"));
+        drop(open(dir.path()));
+        let whole = fs::read(&conf).unwrap();
+        fs::write(&conf, torn).unwrap();
+        match SledStore::open(dir.path(), OpenOptions::default()) {
+            Err(StoreError::Damaged { what }) => assert!(what.len() > 10, "{what}"),
+            Err(other) => panic!("{other}"),
+            Ok(_) => panic!("opened"),
+        }
+        assert_eq!(fs::read(&conf).unwrap(), torn, "it is as it was found");
+        fs::remove_file(&record).unwrap();
+        drop(open(dir.path()));
+        assert_eq!(fs::read(&conf).unwrap(), whole);
     }
 }
 
@@ -121,6 +147,12 @@ async fn a_bent_row_is_damage_at_open_that_names_its_tree_and_never_a_panic() {
         trees.flat_map(rows).collect()
     });
     assert!(rows.len() > 12);
+    let bytes = |of: &str| -> usize {
+        let of_tree = rows.iter().filter(|(tree, _)| tree.name() == of);
+        of_tree.map(|(_, (key, value))| key.len() + value.len()).sum()
+    };
+    let whole = verify(dir.path(), &OpenOptions::default()).unwrap();
+    assert!(whole.trees.iter().all(|tree| tree.name == "meta" || tree.bytes == bytes(tree.name) as u64));
     let (mut named, mut cases) = (0, 0);
     for (tree, (key, good)) in rows {
         let mut flipped = good.to_vec();
@@ -154,6 +186,55 @@ async fn a_bent_row_is_damage_at_open_that_names_its_tree_and_never_a_panic() {
     let whole = verify(dir.path(), &OpenOptions::default()).unwrap();
     assert_eq!((whole.damage(), whole.commits), (None, 3));
     assert!(whole.trees.iter().all(|tree| tree.rows > 0 && tree.bytes > 0), "{whole:?}");
+}
+
+/// Whatever all rows add up to: each has to be what its tree says.
+#[tokio::test]
+async fn a_row_that_makes_no_sense_is_named_with_what_is_wrong_with_it() {
+    let in_parts = |key: &[u8], value: &[u8]| parts::split(key, value).remove(0);
+    let single = |key: &[u8], value: &[u8]| (key.to_vec(), sled::IVec::from(value));
+    let index = [&rows::quarantine_index("acme")[..], b"x"].concat();
+    let foreign = r#"{"tenant":"acme","stream":"t","checkpoint":{"cursor":{"since":1}}}"#;
+    let json = "not what it should be";
+    for (tree, (key, value), expect) in [
+        (Tree::Claims, in_parts(b"t", b"{}"), json),
+        (Tree::Checkpoints, in_parts(b"t", b"{}"), json),
+        (Tree::Checkpoints, in_parts(b"t", foreign.as_bytes()), "the checkpoint of another stream"),
+        (Tree::Seen, single(b"t", &[7; 17]), "not a list of ids"),
+        (Tree::Directory, in_parts(b"t", b"{}"), "not a shared record"),
+        (Tree::Quarantine, in_parts(&rows::quarantine("acme"), b"{}"), json),
+        (Tree::Quarantine, single(&index, &[7; 7]), "not a time"),
+        (Tree::Uploads, in_parts(b"t", b"{}"), json),
+        (Tree::Meta, single(b"t", b"7"), "not a number"),
+        (Tree::Meta, single(b"t", &[0xFF; 8]), "not a number"),
+        (Tree::Meta, single(b"content", &[7; 7]), "not what all rows add up to"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        furnished(dir.path()).await;
+        let insert = |db: &sled::Db| drop(db.open_tree(tree.name()).unwrap().insert(key, value).unwrap());
+        behind_the_back(dir.path(), insert);
+        let found = verify(dir.path(), &OpenOptions::default()).unwrap();
+        for of in &found.trees {
+            let named: Vec<_> = of.named.iter().filter(|what| what.contains(expect)).collect();
+            let damaged = usize::from(of.name == tree.name());
+            assert_eq!((of.damaged, named.len()), (damaged as u64, damaged), "{expect}: {of:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_much_damage_all_is_counted_and_the_first_twenty_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    furnished(dir.path()).await;
+    behind_the_back(dir.path(), |db| {
+        let seen = db.open_tree("seen").unwrap();
+        (0..30_u8).for_each(|row| drop(seen.insert([row], b"bent").unwrap()));
+    });
+    let found = verify(dir.path(), &OpenOptions::default()).unwrap();
+    let seen = found.trees.iter().find(|tree| tree.name == "seen").unwrap();
+    assert_eq!((seen.damaged, seen.named.len()), (30, 20));
+    // The 30, and that the rows do not add up.
+    assert!(found.damage().unwrap().ends_with("(and 30 more)"), "{:?}", found.damage());
 }
 
 #[tokio::test]

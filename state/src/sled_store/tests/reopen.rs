@@ -1,10 +1,20 @@
 //! What a process finds that comes after.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc,
+    },
+    time::Duration,
+};
 
-use super::{claim, commit, ids, open, recorded, token};
+use super::{OpenOptions, SledStore, claim, commit, ids, open, recorded, token};
 use crate::{
     Entry, InventoryChange, ListedItem, ListedVault, Quarantined, Store, UnixMs, UploadNote, Version,
+    sled_store::Thread,
 };
 
 #[tokio::test]
@@ -110,6 +120,36 @@ async fn what_is_made_is_for_the_owner_alone() {
         check();
     }
     check();
+}
+
+/// Nothing of a store goes on behind the back of whoever dropped it.
+#[test]
+fn a_thread_of_the_store_is_waited_for_however_long_it_takes() {
+    let ended = Arc::new(AtomicBool::new(false));
+    let (never, waits) = mpsc::channel::<()>();
+    let thread = Thread::start("waits", {
+        let ended = Arc::clone(&ended);
+        move || {
+            let _ = waits.recv_timeout(Duration::from_millis(50));
+            ended.store(true, Relaxed);
+        }
+    });
+    drop(thread.unwrap());
+    assert!(ended.load(Relaxed));
+    drop(never);
+}
+
+/// Such as a home directory that others may only pass through. (Root may list everything.)
+#[test]
+fn a_state_below_a_folder_that_may_not_be_listed_opens() {
+    let place = tempfile::tempdir().unwrap();
+    let (private, mode) = (place.path().join("private"), fs::Permissions::from_mode);
+    fs::create_dir(&private).unwrap();
+    fs::create_dir(private.join("state")).unwrap();
+    fs::set_permissions(&private, mode(0o311)).unwrap();
+    let opened = SledStore::open(&private.join("state"), OpenOptions::default()).map(drop);
+    fs::set_permissions(&private, mode(0o700)).unwrap();
+    opened.unwrap();
 }
 
 #[tokio::test]
