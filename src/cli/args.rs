@@ -85,6 +85,8 @@ pub enum Command {
     /// See, deliver again or drop what was set aside
     #[command(subcommand)]
     Quarantine(Quarantine),
+    /// Print the data model: every entity, property and relationship
+    Schema(Schema),
 }
 
 /// `opgraph run`
@@ -203,6 +205,14 @@ pub struct Status {
     /// Where the state is.
     #[command(flatten)]
     pub flags: FileFlags,
+}
+
+/// `opgraph schema`
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Schema {
+    /// Write it as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `opgraph cursors`

@@ -26,6 +26,8 @@ mod heal;
 
 mod quarantine;
 
+mod schema;
+
 mod ask;
 
 mod failed;
@@ -94,6 +96,7 @@ fn dispatch(cli: Cli, screen: Screen) -> Result<(), Failed> {
             Command::Cursors(Cursors::Import(import)) => import::run(import).await,
             Command::State(State::Verify(verify)) => verify::run(verify).await,
             Command::State(State::Compact(compact)) => compact::run(compact, screen, quiet).await,
+            Command::Schema(schema) => schema::run(schema),
             Command::Quarantine(Quarantine::List(list)) => quarantine::list(list).await,
             Command::Quarantine(Quarantine::Show(show)) => quarantine::show(show).await,
             Command::Quarantine(Quarantine::Retry(retry)) => quarantine::retry(*retry).await,

@@ -2,6 +2,8 @@
 
 pub mod types;
 
+pub mod schema;
+
 pub mod records;
 
 mod written;
@@ -9,5 +11,6 @@ mod written;
 pub mod json;
 
 pub use records::{Counts, Record, Records};
+pub use schema::schema;
 pub use types::{EntityType, Kind, Property, RecordType, RelationshipType, Sharing};
 pub use written::Written;

@@ -53,10 +53,10 @@ const ACTOR: &[Property] = properties![
 ];
 
 macro_rules! entity_types {
-    ($($(#[$doc:meta])* $variant:ident $name:literal $class:literal $sharing:ident $properties:expr;)*) => {
+    ($(#[doc = $doc:literal] $variant:ident $name:literal $class:literal $sharing:ident $properties:expr;)*) => {
         /// The kinds of entity.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum EntityType { $($(#[$doc])* $variant,)* }
+        pub enum EntityType { $(#[doc = $doc] $variant,)* }
 
         impl EntityType {
             /// Every entity type.
@@ -70,6 +70,11 @@ macro_rules! entity_types {
             /// The one `_class`.
             pub const fn class(self) -> &'static str {
                 match self { $(EntityType::$variant => $class),* }
+            }
+
+            /// What one of them is, as a sentence.
+            pub const fn about(self) -> &'static str {
+                match self { $(EntityType::$variant => $doc.trim_ascii_start()),* }
             }
 
             /// Whether many events may name the same entity.
@@ -134,10 +139,10 @@ entity_types! {
 }
 
 macro_rules! relationship_types {
-    ($($(#[$doc:meta])* $variant:ident $name:literal: $from:ident $verb:literal $to:ident, $sharing:ident;)*) => {
+    ($(#[doc = $doc:literal] $variant:ident $name:literal: $from:ident $verb:literal $to:ident, $sharing:ident;)*) => {
         /// The kinds of relationship.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum RelationshipType { $($(#[$doc])* $variant,)* }
+        pub enum RelationshipType { $(#[doc = $doc] $variant,)* }
 
         impl RelationshipType {
             /// Every relationship type.
@@ -161,6 +166,11 @@ macro_rules! relationship_types {
             /// What it ends at.
             pub const fn to(self) -> EntityType {
                 match self { $(RelationshipType::$variant => EntityType::$to),* }
+            }
+
+            /// What one of them says, as a sentence.
+            pub const fn about(self) -> &'static str {
+                match self { $(RelationshipType::$variant => $doc.trim_ascii_start()),* }
             }
 
             /// Whether many events may name the same relationship.
