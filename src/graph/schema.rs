@@ -124,12 +124,12 @@ impl Schema {
         };
         // Writing into a text does not fail.
         let _ = writeln!(text, "\n## Entities");
-        self.entities.iter().for_each(|of| drop(entity(&mut text, of)));
+        let _ = self.entities.iter().try_for_each(|of| entity(&mut text, of));
         let _ = writeln!(
             text,
             "\n## Relationships\n\n| from | class | to | `_type` | what it says | |\n|---|---|---|---|---|---|"
         );
-        self.relationships.iter().for_each(|of| drop(relationship(&mut text, of)));
+        let _ = self.relationships.iter().try_for_each(|of| relationship(&mut text, of));
         text
     }
 }

@@ -13,9 +13,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use opgraph_state::{
-    Checkpoint, Epoch, QuarantineId, Quarantined, Refused, Store, StoreError, UnixMs, Version,
-};
+use opgraph_state::{Checkpoint, Epoch, QuarantineId, Quarantined, Refused, Store, StoreError};
 use tokio::{
     sync::{
         mpsc::{Sender, channel},
@@ -28,7 +26,7 @@ use tracing::Instrument;
 use super::{Limits, Stopped, commit, commit::Commits, dedup, map, upload};
 use crate::{
     clock::Clock,
-    graph::{Records, Written, records::STUB},
+    graph::{Records, Written},
     page::{Mapped, Page, Place},
     sink::Sink,
     stream::{Events, Mapping, Stream, read_events},
