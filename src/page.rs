@@ -180,6 +180,8 @@ pub enum Mapped {
     Page(Page<Records>),
     /// A part of a snapshot.
     Listing(Listing),
+    /// Somebody waits for all before it to be committed: the upload ends here.
+    Settle,
 }
 
 impl Mapped {

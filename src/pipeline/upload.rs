@@ -59,6 +59,9 @@ async fn fill<K: Sink>(
         Some(first) => Some(first),
         None => arriving.recv().await,
     } {
+        if matches!(first, Mapped::Settle) {
+            continue;
+        }
         let alone = first.removes();
         if alone && committed.wait_for(|count| *count == begun).await.is_err() {
             break;
@@ -70,7 +73,9 @@ async fn fill<K: Sink>(
         let deadline = Instant::now() + limits.age;
         let mut next = Some(first);
         while let Some(mapped) = next.take() {
+            let settles = matches!(mapped, Mapped::Settle);
             match mapped {
+                Mapped::Settle => (),
                 Mapped::Page(page) => {
                     covered.add(&page)?;
                     upload.write(Arc::new(page)).await?;
@@ -79,6 +84,7 @@ async fn fill<K: Sink>(
             }
             die_at!("upload.written");
             let full = alone
+                || settles
                 || covered.events() >= limits.events
                 || covered.bytes() >= limits.bytes
                 || covered.shared_bytes() >= MOST_SHARED_BYTES;

@@ -57,11 +57,13 @@ pub(super) struct Lists<'a, L, T> {
     listing: Listing,
     seen: Seen,
     failed: usize,
+    /// Whether any listing was sent.
+    sent: bool,
 }
 
 impl<'a, L: Lister, T: Store> Lists<'a, L, T> {
     pub(super) fn new(with: &'a Snapshooting<L, T>, trail: Trail) -> Lists<'a, L, T> {
-        Lists { with, trail, listing: Listing::default(), seen: Seen::default(), failed: 0 }
+        Lists { with, trail, listing: Listing::default(), seen: Seen::default(), failed: 0, sent: false }
     }
 
     /// Notes a vault that was not listed.
@@ -190,6 +192,7 @@ impl<'a, L: Lister, T: Store> Lists<'a, L, T> {
 
     async fn send(&mut self) -> Result<(), Ended> {
         let listing = std::mem::take(&mut self.listing);
+        self.sent |= weight(&listing) > 0;
         self.with.meter.mapped(&listing.records);
         self.with.outlet.send(listing, &self.trail).await
     }
@@ -197,6 +200,10 @@ impl<'a, L: Lister, T: Store> Lists<'a, L, T> {
     /// Sends the rest, and lets go of the trail.
     pub(super) async fn end(mut self) -> Result<Seen, Ended> {
         self.send().await?;
+        // Only if something is waited for.
+        if self.sent {
+            self.with.outlet.settle().await?;
+        }
         Ok(self.seen)
     }
 }

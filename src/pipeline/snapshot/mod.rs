@@ -42,6 +42,11 @@ use crate::{
 /// The first pause before a failed snapshot is made again.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 
+/// How often, with pace `Once`, a snapshot that is not whole is made again, and
+/// the longest pause before it: somebody waits for the end.
+const ONCE_AGAIN: u32 = 4;
+const ONCE_PAUSE: Duration = Duration::from_secs(2);
+
 /// How snapshots are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -99,13 +104,15 @@ impl From<StoreError> for Ended {
 
 /// Makes a snapshot at once, and one every interval unless the pace is `Once`;
 /// a failed one is made again earlier. Answers the failure that ended them, if
-/// any did: one that only a person can mend, or that of the only snapshot.
+/// any did: one that only a person can mend or, with pace `Once`, one that does not pass.
 pub(super) async fn run<L: Lister, T: Store>(
     with: Snapshooting<L, T>,
     closing: CancellationToken,
 ) -> Result<Option<Failure>, Stopped> {
-    let interval = with.snapshots.settings.interval;
+    let once = with.pace == Pace::Once;
+    let interval = if once { ONCE_PAUSE } else { with.snapshots.settings.interval };
     let mut backoff = pauses(interval);
+    let mut repeats = 0;
     let mut due = Instant::now() + interval;
     // An early repeat does not count a vault as missing once more.
     let mut early = false;
@@ -132,20 +139,21 @@ pub(super) async fn run<L: Lister, T: Store>(
         let mut next = due;
         if let Some(failure) = failure {
             let Remedy::Retry { after } = failure.remedy else { return Ok(Some(failure)) };
-            if with.pace == Pace::Once {
+            if once && repeats == ONCE_AGAIN {
                 return Ok(Some(failure));
             }
+            repeats += 1;
             let pause = backoff.next_backoff().unwrap_or(interval).max(after.unwrap_or_default());
             next = next.min(Instant::now() + pause);
             warn!(error = %failure, cause = %failure.cause, ?pause, "the snapshot is not whole, making it again");
-        } else if with.pace == Pace::Once {
+        } else if once {
             return Ok(None);
         }
         tokio::select! {
             () = sleep_until(next) => (),
             () = closing.cancelled() => return Ok(None),
         }
-        early = next < due;
+        early = next < due || once;
         if !early {
             due = Instant::now() + interval;
         }

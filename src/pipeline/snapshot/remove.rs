@@ -128,6 +128,7 @@ async fn forget<L, T: Store>(with: &Snapshooting<L, T>, gone: &[String]) -> Resu
     let forgotten = gone.iter().map(|vault| InventoryChange::VaultGone { vault: vault.clone() });
     listing.inventory.extend(forgotten);
     with.outlet.send(listing, &trail).await?;
+    with.outlet.settle().await?;
     drop(trail);
     settled.recv().await;
     Ok(())

@@ -38,6 +38,11 @@ impl Outlet {
         die_at!("snapshot.sent");
         Ok(())
     }
+
+    /// Ends the upload that what was sent is in: nobody waits for its age.
+    pub(super) async fn settle(&self) -> Result<(), Ended> {
+        self.out.send(Mapped::Settle).await.map_err(|_| Ended::Closed)
+    }
 }
 
 /// Bytes that a listing takes.
