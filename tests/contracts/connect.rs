@@ -214,3 +214,17 @@ async fn neither_token_nor_secret_shows_in_what_fails() {
     assert!(!shown.contains(&simulator.connect_token()), "{shown}");
     simulator.stop().await;
 }
+
+#[tokio::test]
+async fn what_an_error_says_in_place_of_an_item_stays_on_its_thread() {
+    let simulator = simulator(Faults::none()).await;
+    let connect = connect(&simulator);
+    let vault = simulator.connect().vaults()[0].clone();
+    let item = simulator.connect().items(&vault)[0].clone();
+    // Half an item, from a gateway that gave up within it.
+    let half = instead(418, r#"{"id":"a","fields":[{"value":"CANARY"#);
+    simulator.script(Script::next(Endpoint::ConnectItem, half).times(100));
+    let failure = connect.labels(&vault, &item).await.unwrap_err();
+    let said = format!("{failure} {failure:?} {}", failure.cause);
+    assert!(!said.contains("CANARY"), "{said}");
+}

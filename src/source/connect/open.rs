@@ -93,12 +93,23 @@ fn client() -> Result<Client, reqwest::Error> {
 }
 
 async fn open(client: &Client, request: &Request) -> Result<Labels, Failure> {
-    let answer = client.send(request).await?;
+    let answer = client.send(request).await.map_err(unsaid)?;
     Labels::read(&answer.body).map_err(|error| {
         // What class of error, not its text.
         let cause = format!("the answer is no item ({:?} error)", error.classify());
         senseless(request, answer.status, cause.into())
     })
+}
+
+/// Leaves out what an error's body says: a gateway that gave up within an item
+/// may repeat a part of it. A success that breaks off has no such body.
+fn unsaid(failure: Failure) -> Failure {
+    match failure.status {
+        Some(status @ (..200 | 300..)) => {
+            Failure { code: None, cause: format!("HTTP {status}").into(), ..failure }
+        }
+        _ => failure,
+    }
 }
 
 fn failure(request: &Request, cause: Box<dyn std::error::Error + Send + Sync>) -> Failure {
