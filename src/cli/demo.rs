@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use opgraph_simulator::{self as simulator, Held, Report, Simulator};
+use opgraph_simulator::{self as simulator, Held, HeldInFull, Report, Simulator};
 use serde::Serialize;
 use tempfile::TempDir;
 
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::{self, Config},
-    graph::RecordType,
+    graph::{EntityType, RecordType},
     http,
     secret::TokenSource,
     sink::{
@@ -197,15 +197,18 @@ fn judge(simulator: &Simulator, path: &Path) -> Result<Report, Failed> {
     Ok(report)
 }
 
-/// A record in the oracle's words.
-fn held(record: StoredRecord) -> Held {
+/// A record in the oracle's words, with the properties of a vault or secret.
+fn held(record: StoredRecord) -> HeldInFull {
+    let listed = matches!(record.of, RecordType::Entity(EntityType::Vault | EntityType::Secret));
+    // What cannot be read has no properties, and that is told as well.
+    let properties = listed.then(|| serde_json::from_str(&record.json).unwrap_or_default());
     let entity = matches!(record.of, RecordType::Entity(_));
     let class = match record.of {
         RecordType::Entity(of) => of.class(),
         RecordType::Relationship(of) => of.verb(),
     };
     let (from, to) = record.ends.unzip();
-    Held {
+    let record = Held {
         key: record.key,
         type_: record.of.name().to_owned(),
         class: Some(class.to_owned()),
@@ -214,7 +217,8 @@ fn held(record: StoredRecord) -> Held {
         name: record.name,
         display_name: None,
         created_on: entity.then_some(record.created_on),
-    }
+    };
+    HeldInFull { record, properties }
 }
 
 /// What the oracle says of one graph, in a few lines.

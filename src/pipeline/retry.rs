@@ -192,11 +192,10 @@ impl<T: Store> Reader<T> {
             }
             let stored = self.store.directory(&self.tenant, vec![written.key.to_string()]).await?;
             let newest = stored.first().and_then(Option::as_ref);
-            match newest.and_then(|newest| Some((newest, Written::read(&newest.record)?))) {
-                Some((newest, written)) => records.take(&written, &newest.record, newest.version),
-                // It was in the directory since the commit that set it aside, until what it
-                // tells of was removed: it must not come back.
-                None => (),
+            // It was in the directory since the commit that set it aside. If it is not any more,
+            // what it tells of was removed, and must not come back.
+            if let Some((newest, written)) = newest.and_then(|it| Some((it, Written::read(&it.record)?))) {
+                records.take(&written, &newest.record, newest.version);
             }
         }
         Ok(Some(Page::new(records, place, None)))

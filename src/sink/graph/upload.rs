@@ -62,7 +62,7 @@ impl Upload for GraphUpload {
         }
         let turn = self.turn.take().ok_or_else(|| gone(&self.sink.desk.path))?;
         let (done, answer) = oneshot::channel();
-        let order = Order::Finish { coverage, first: !self.begun, done, turn };
+        let order = Order::Finish { coverage: Box::new(coverage), first: !self.begun, done, turn };
         self.sink.desk.ask(order, answer).await
     }
 }

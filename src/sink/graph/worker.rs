@@ -31,7 +31,7 @@ pub(super) enum Order {
     },
     /// Write the shared records, make everything durable and give up the turn.
     Finish {
-        coverage: Coverage,
+        coverage: Box<Coverage>,
         /// No page was written before.
         first: bool,
         done: oneshot::Sender<Result<Ack, SinkError>>,
@@ -94,7 +94,7 @@ pub(super) fn serve(
             Order::Finish { coverage, first, done, turn } => {
                 let result = worker.finish(&coverage, first);
                 let result = worker.settle("write to", result).and_then(|()| worker.file.check());
-                let _ = done.send(result.map(|()| Ack::durable(coverage, Vec::new())));
+                let _ = done.send(result.map(|()| Ack::durable(*coverage, Vec::new())));
                 drop(turn);
             }
             Order::Abandon { turn } => {

@@ -48,7 +48,7 @@ impl ConnectSettings {
     /// first sync (its changelog; 1Password/connect#82, connect-sdk-python#9).
     /// What takes longer is left to the next snapshot.
     pub const PATIENCE: Patience = Patience {
-        first: Duration::from_millis(500),
+        first: Duration::from_millis(100),
         longest: Duration::from_secs(10),
         give_up_after: Some(Duration::from_secs(30)),
         repeat_unknown: true,
