@@ -19,8 +19,8 @@ async fn the_demo_ends_exact_with_faults_on() {
         assert_eq!(findings[graph]["limits"]["excess"], 0);
         assert!(findings[graph]["graph"]["held"].as_u64().unwrap() > 5000);
     }
-    // All that events become is there: eight entity types and seven relationship types, and the vaults.
-    assert_eq!(findings["summary"][0]["records"].as_object().unwrap().len(), 16);
+    // All of the data model is there: ten entity types and eight relationship types.
+    assert_eq!(findings["summary"][0]["records"].as_object().unwrap().len(), 18);
 }
 
 #[tokio::test(flavor = "multi_thread")]

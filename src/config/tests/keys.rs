@@ -5,7 +5,8 @@ use super::*;
 #[test]
 fn the_known_keys_are_the_ones_that_serde_knows() {
     use tables::{
-        EventsTable, GraphTable, JupiterOneTable, KEYS, LimitsTable, Root, TenantTable, TokenTable,
+        ConnectTable, EventsTable, GraphTable, JupiterOneTable, KEYS, LimitsTable, Root, TenantTable,
+        TokenTable,
     };
     fn known<T: serde::de::DeserializeOwned + std::fmt::Debug>() -> Vec<String> {
         let error = toml::from_str::<T>("no_such_key = 1").unwrap_err().to_string();
@@ -18,6 +19,7 @@ fn the_known_keys_are_the_ones_that_serde_knows() {
         known::<EventsTable>(),
         known::<JupiterOneTable>(),
         known::<GraphTable>(),
+        known::<ConnectTable>(),
         known::<TokenTable>(),
         known::<LimitsTable>(),
     ];
@@ -46,7 +48,11 @@ fn unknown_keys_are_refused_and_the_right_one_is_named() {
     };
     in_tenant("poling-interval = \"30s\"", "poling-interval", "did you mean `polling_interval`?");
     in_tenant("interval = \"30s\"", "interval", "did you mean `polling_interval`?");
-    in_tenant("token = {}", "token", "it belongs to `[tenant.events]` or `[tenant.jupiterone]`");
+    in_tenant(
+        "token = {}",
+        "token",
+        "it belongs to `[tenant.events]` or `[tenant.jupiterone]` or `[tenant.connect]`",
+    );
     in_tenant("path = \"g\"", "path", "it belongs to `[tenant.graph]`");
     let in_events = |line: &str, key: &str, hint: &str| {
         check_events(
