@@ -164,6 +164,96 @@ const CASES: &[Case] = &[
         there: &["secret:a", "secret:b"],
         gone: &[],
     },
+    Case {
+        name: "item restored before a list could miss it",
+        happens: |a| {
+            let i = a.take("v", "a");
+            a.put("v", i)
+        },
+        snapshots: 2,
+        whole: true,
+        there: &["secret:a", "secret:b", "vault:v|has|one_password_secret:a"],
+        gone: &[],
+    },
+    Case {
+        name: "item moved, and only its new vault can be listed",
+        happens: |a| {
+            let i = a.take("v", "a");
+            a.put("w", i);
+            a.fails.insert("items v".into(), Remedy::RETRY);
+        },
+        snapshots: 3,
+        whole: false,
+        there: &[
+            "secret:a",
+            "vault:v|has|one_password_secret:a",
+            "vault:w|has|one_password_secret:a",
+            "secret:b",
+        ],
+        gone: &[],
+    },
+    Case {
+        name: "item moved, and only its old vault can be listed",
+        happens: |a| {
+            let i = a.take("v", "a");
+            a.put("w", i);
+            a.fails.insert("items w".into(), Remedy::RETRY);
+        },
+        // It is as good as gone until the new vault can be listed.
+        snapshots: 1,
+        whole: false,
+        there: &["secret:b", "secret:c", "vault:w"],
+        gone: &["secret:a"],
+    },
+    Case {
+        name: "item moved, and the new vault does not show it yet",
+        happens: |a| {
+            let i = a.take("v", "a");
+            a.put("w", i);
+            a.item_lists.insert("w".into(), vec![item("c", 1)]);
+        },
+        snapshots: 1,
+        whole: true,
+        there: &["secret:b", "secret:c"],
+        gone: &["secret:a"],
+    },
+    Case {
+        name: "item moved, and cannot be opened in its new vault",
+        happens: |a| {
+            let i = a.take("v", "a");
+            a.put("w", i);
+            a.fails.insert("labels w a".into(), Remedy::RETRY);
+        },
+        snapshots: 1,
+        whole: false,
+        there: &["secret:a", "vault:w|has|one_password_secret:a", "secret:b", "secret:c"],
+        gone: &[],
+    },
+    Case {
+        name: "both vaults of a moved item fail",
+        happens: |a| {
+            let i = a.take("v", "a");
+            a.put("w", i);
+            a.fails.insert("items v".into(), Remedy::RETRY);
+            a.fails.insert("items w".into(), Remedy::RETRY);
+        },
+        snapshots: 3,
+        whole: false,
+        there: &["secret:a", "vault:v|has|one_password_secret:a"],
+        gone: &[],
+    },
+    Case {
+        name: "the token is refused halfway",
+        happens: |a| {
+            a.take("v", "a");
+            a.vaults.remove("w");
+            a.fails.insert("items v".into(), Remedy::halt("issue a new token"));
+        },
+        snapshots: 3,
+        whole: false,
+        there: &["secret:a", "vault:w", "secret:c"],
+        gone: &[],
+    },
 ];
 
 #[tokio::test(start_paused = true)]
