@@ -92,6 +92,7 @@ impl Account {
     fn happen(&mut self, dice: &mut impl FnMut(u64) -> u64) {
         let mut pick = |of: usize| dice(of as u64 - 1) as usize;
         let name = VAULTS[pick(VAULTS.len())].to_owned();
+        let is_last = self.there.len() == 1;
         let Some(held) = self.there.get_mut(&name) else {
             // It comes, or comes back as it was.
             let fresh = Vault {
@@ -109,7 +110,7 @@ impl Account {
         let ids: Vec<String> = held.1.keys().cloned().collect();
         let item = (!ids.is_empty()).then(|| ids[pick(ids.len())].clone());
         match (pick(9), item) {
-            (0, _) if self.there.len() > 1 => {
+            (0, _) if !is_last => {
                 let held = self.there.remove(&name).unwrap();
                 self.away.insert(name, held);
             }
