@@ -160,6 +160,7 @@ where
             tenant: tenant.clone(),
             account_name: run.mapping.account_name.clone(),
             pace: run.pace,
+            clock: clock.clone(),
             meter: meter.clone(),
             outlet: Outlet { out: mapped_out.clone(), allowance, total },
         };

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::UnixMs;
+
 /// A vault as it was when it was last listed and every sink had what it holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedVault {
     /// Its id.
     pub id: String,
@@ -20,6 +22,13 @@ pub struct ListedVault {
     /// How many complete lists in a row did not name it.
     #[serde(default)]
     pub missing: u32,
+    /// When it was last counted as not named, by the wall clock.
+    #[serde(default)]
+    pub missing_at: Option<UnixMs>,
+    /// Items were found to be gone from it. Until that is committed, a sink may
+    /// have lost records of items that are still known here.
+    #[serde(default)]
+    pub removing: bool,
 }
 
 /// An item as it was when it was last listed and every sink had it.

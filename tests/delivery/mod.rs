@@ -15,3 +15,5 @@ mod outage;
 mod quarantine;
 
 mod connect;
+
+mod versions;

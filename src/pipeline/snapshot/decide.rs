@@ -3,9 +3,10 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
-use opgraph_state::{ListedItem, ListedVault};
+use opgraph_state::{ListedItem, ListedVault, UnixMs};
 
 use crate::source::connect::{Item, Vault};
 
@@ -25,23 +26,44 @@ pub(super) struct Vaults {
     pub(super) gone: Vec<String>,
 }
 
+/// When a vault that is not listed counts as missing: the same passing trouble,
+/// met by two snapshots that follow each other closely, is met once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counts {
+    /// The snapshot repeats a failed one early: nothing counts.
+    pub(super) early: bool,
+    /// The wall clock.
+    pub(super) now: UnixMs,
+    /// How long after it was counted a vault is counted again. A run that ends
+    /// and starts again does not make it shorter.
+    pub(super) after: Duration,
+}
+
+impl Counts {
+    fn count(&self, vault: &ListedVault) -> bool {
+        // Either way: a clock that was far ahead once must not keep a vault for ever.
+        let apart = |at: UnixMs| self.now.since(at).max(at.since(self.now));
+        !self.early && vault.missing_at.is_none_or(|at| apart(at) >= self.after)
+    }
+}
+
 /// Holds a complete list of vaults against the inventory.
 ///
 /// | the vault is                | known as             | then                                  |
 /// |-----------------------------|----------------------|---------------------------------------|
 /// | listed                      | the same, `missing` 0| nothing: it costs no request          |
 /// | listed                      | anything else        | its items are listed                  |
-/// | not listed                  | missing less than 1  | missing once more                     |
-/// | not listed                  | missing 1 or more    | gone                                  |
+/// | not listed, counts          | missing less than 1  | missing once more                     |
+/// | not listed, counts          | missing 1 or more    | gone                                  |
+/// | not listed, does not count  | missing, or not      | nothing                               |
 ///
-/// `counts` is false for a snapshot that repeats a failed one early: the same
-/// passing trouble, met twice within a minute, is met once. `None`: an empty
-/// list where vaults are known is not believed at all.
+/// `counts` tells when not being listed counts. `None`: an empty list where
+/// vaults are known is not believed at all.
 pub(super) fn vaults(
     list: Vec<Vault>,
     known: Vec<ListedVault>,
     details: bool,
-    counts: bool,
+    counts: Counts,
 ) -> Option<Vaults> {
     if list.is_empty() && !known.is_empty() {
         return None;
@@ -62,11 +84,14 @@ pub(super) fn vaults(
         }
     }
     for (id, vault) in known {
-        let missing = vault.missing.saturating_add(u32::from(counts));
+        if !counts.count(&vault) {
+            continue;
+        }
+        let missing = vault.missing.saturating_add(1);
         if missing >= GONE_AFTER {
             decided.gone.push(id);
-        } else if counts {
-            decided.missing.push(ListedVault { missing, ..vault });
+        } else {
+            decided.missing.push(ListedVault { missing, missing_at: Some(counts.now), ..vault });
         }
     }
     decided.changed.sort_by(|(one, _), (other, _)| one.id.cmp(&other.id));
@@ -96,7 +121,7 @@ pub(super) type Known = Arc<HashMap<String, ListedItem>>;
 #[derive(Debug)]
 pub(super) struct Sieve {
     known: Known,
-    /// Every item's record is sent again: the vault's name is in it.
+    /// Every item's record is sent again.
     all: bool,
     details: bool,
     found: HashMap<String, Found>,

@@ -79,18 +79,19 @@ impl<'a, L: Lister, T: Store> Lists<'a, L, T> {
         let unfinished = ListedVault {
             id: vault.id.clone(),
             attribute_version: before_attributes,
-            content_version: None,
-            details: false,
-            missing: 0,
+            removing: before.is_some_and(|before| before.removing || before.missing > 0),
+            ..ListedVault::default()
         };
         records::vault(&mut self.listing.records, vault, with.account_name.as_deref());
         self.listing.inventory.push(InventoryChange::Vault(unfinished.clone()));
 
         let known = with.store.listed_items(&with.tenant, &vault.id).await?;
         let known: Known = Arc::new(known.into_iter().map(|item| (item.id.clone(), item)).collect());
-        let renamed = before.is_none() || before_attributes != vault.attribute_version;
+        // The vault's name is in every item's record. And what a removal that was
+        // never committed has taken out of a sink, nobody knows.
+        let all = unfinished.removing || before.is_none() || before_attributes != vault.attribute_version;
         let details = with.snapshots.settings.details;
-        let sieve = || Sieve::new(known.clone(), renamed, details);
+        let sieve = || Sieve::new(known.clone(), all, details);
         let items = with.snapshots.lister.items(&vault.id, sieve).await.map_err(Ended::Failed)?.decided();
         die_at!("snapshot.items");
         if items.active == 0 && vault.items.is_some_and(|count| count > 0) {
@@ -110,13 +111,14 @@ impl<'a, L: Lister, T: Store> Lists<'a, L, T> {
             attribute_version: vault.attribute_version,
             content_version: vault.content_version.filter(|_| whole),
             details: all_opened,
+            removing: unfinished.removing && !whole,
             ..unfinished
         };
         if gone.is_empty() {
             self.listing.inventory.push(InventoryChange::Vault(finished));
         } else {
             // All of it is known only when what is gone has been removed.
-            let still = ListedVault { content_version: None, ..finished.clone() };
+            let still = ListedVault { content_version: None, removing: true, ..finished.clone() };
             self.listing.inventory.push(InventoryChange::Vault(still));
             self.seen.whole.push(Whole { vault: finished, gone });
         }

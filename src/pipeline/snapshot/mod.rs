@@ -30,9 +30,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use self::decide::Counts;
 pub(super) use self::send::Outlet;
 use super::Stopped;
 use crate::{
+    clock::Clock,
     http::{Failure, Outcome, Remedy},
     page::Trail,
     source::{Lister, Pace},
@@ -81,6 +83,7 @@ pub(super) struct Snapshooting<L, T> {
     pub(super) tenant: Arc<str>,
     pub(super) account_name: Option<String>,
     pub(super) pace: Pace,
+    pub(super) clock: Clock,
     pub(super) meter: Arc<Meter>,
     pub(super) outlet: Outlet,
 }
@@ -119,7 +122,7 @@ pub(super) async fn run<L: Lister, T: Store>(
     loop {
         with.meter.snapshots.state.set(StreamState::Reading);
         let ended = tokio::select! {
-            ended = with.make(!early) => ended,
+            ended = with.make(early) => ended,
             () = closing.cancelled() => return Ok(None),
         };
         let failure = match ended {
@@ -187,12 +190,18 @@ impl<L: Lister, T: Store> Snapshooting<L, T> {
     /// Makes one snapshot; when it ends, all it sent is committed. Answers the
     /// first failure that a later snapshot may not meet: it is not whole then,
     /// and removes nothing that it could not see.
-    async fn make(&self, counts: bool) -> Result<Option<Failure>, Ended> {
+    async fn make(&self, early: bool) -> Result<Option<Failure>, Ended> {
         die_at!("snapshot.before");
         let list = self.snapshots.lister.vaults().await.map_err(Ended::Failed)?;
         die_at!("snapshot.vaults");
         let known = self.store.listed_vaults(&self.tenant).await?;
         let (listed, details) = (list.len(), self.snapshots.settings.details);
+        let after = match self.pace {
+            // Each run is somebody's wish.
+            Pace::Once => Duration::ZERO,
+            Pace::Every(_) => self.snapshots.settings.interval / 2,
+        };
+        let counts = Counts { early, now: self.clock.now(), after };
         let Some(decided) = decide::vaults(list, known, details, counts) else {
             let doing = "list the vaults";
             return Ok(Some(unbelieved(doing, "the list is empty, and there were vaults before")));

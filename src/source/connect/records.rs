@@ -6,7 +6,7 @@ use super::wire::{Item, Labels, Vault};
 use crate::graph::{EntityType, Records, RelationshipType, records::FULL};
 
 /// How many versions of a vault's own properties the version of an item's record tells apart.
-const ATTRIBUTE_VERSIONS: u64 = 1 << 24;
+const ATTRIBUTE_VERSIONS: u64 = 1 << 23;
 
 /// Adds the entity of a vault.
 pub fn vault(records: &mut Records, vault: &Vault, account_name: Option<&str>) {
@@ -30,6 +30,10 @@ pub fn vault(records: &mut Records, vault: &Vault, account_name: Option<&str>) {
 }
 
 /// Adds the entity of an item and its place in the vault.
+///
+/// Its version is that of the item first, then that of the vault's own
+/// properties, then whether its labels are known: with labels beats without,
+/// whichever comes later.
 pub fn secret(
     records: &mut Records,
     vault: &Vault,
@@ -40,7 +44,7 @@ pub fn secret(
     // A vault that is renamed changes its items' records, and not their versions.
     let renamed = vault.attribute_version.unwrap_or(0).min(ATTRIBUTE_VERSIONS - 1);
     let version = item.version.unwrap_or(0).saturating_mul(ATTRIBUTE_VERSIONS).saturating_add(renamed);
-    let version = numbered(version);
+    let version = numbered(version.saturating_mul(2).saturating_add(u64::from(labels.is_some())));
     let at = time(records, item.updated_at.as_deref());
     let created = time(records, item.created_at.as_deref());
     let mut entity = records.entity(EntityType::Secret, &item.id, version);

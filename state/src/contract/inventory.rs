@@ -10,6 +10,7 @@ fn vault(id: &str, version: u64) -> ListedVault {
         content_version: (version > 1).then_some(version * 10),
         details: version.is_multiple_of(2),
         missing: version as u32 % 3,
+        ..ListedVault::default()
     }
 }
 

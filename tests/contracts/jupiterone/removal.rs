@@ -41,7 +41,7 @@ fn listing(vaults: &[(&str, &str, &[&str])], at: i64) -> Listing {
         }
         let id = (*id).to_owned();
         let vault =
-            ListedVault { id, attribute_version: None, content_version: None, details: false, missing: 0 };
+            ListedVault { id, ..ListedVault::default() };
         listing.inventory.push(InventoryChange::Vault(vault));
     }
     listing

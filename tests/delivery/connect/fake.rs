@@ -135,6 +135,13 @@ impl Account {
         taken
     }
 
+    /// Something happened in a vault of which nothing can be seen.
+    pub(super) fn touch(&mut self, vault: &str) {
+        let (at, items) = self.vaults.get_mut(vault).unwrap();
+        at.content_version = at.content_version.map(|version| version + 2);
+        changed(at, items);
+    }
+
     pub(super) fn rename(&mut self, vault: &str, name: &str) {
         let (at, _) = self.vaults.get_mut(vault).unwrap();
         at.name = Some(name.to_owned());

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use opgraph::{pipeline, sink::memory::Fault};
+use opgraph_state::Store;
 
 use super::Place;
 
@@ -77,4 +78,40 @@ async fn an_upload_of_a_snapshot_that_is_not_acknowledged_is_made_good_by_the_ne
         }
     }
     assert!(failed >= 4, "only {failed} runs met the fault");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_removal_took_out_before_its_run_ended_is_there_again_when_it_is_listed_again() {
+    let mut lost = 0;
+    for (whole_vault, before) in [false, true].into_iter().flat_map(|vault| (0..5).map(move |n| (vault, n))) {
+        let place = Place::new();
+        place.fake.with(|account| {
+            account.vault("v", &["a", "b"]);
+            account.vault("w", &["c"]);
+        });
+        place.whole().await;
+        let as_it_was = place.fake.with(|account| account.vaults["v"].clone());
+        if whole_vault {
+            place.fake.with(|account| account.vaults.remove("v"));
+            place.whole().await;
+        } else {
+            place.fake.with(|account| account.take("v", "a"));
+        }
+        // The sink removes, and nobody hears of it.
+        place.sink.fail(vec![Fault::Slow(Duration::ZERO); before]);
+        place.sink.fail([Fault::FailAfterWrite]);
+        let ended = place.snapshot().await.0;
+        place.sink.held().faults.clear();
+        let is_known = !place.store.listed_items("acme", "v").await.unwrap().is_empty();
+        let is_held = place.held().contains_key("one_password_secret:a");
+        lost += u64::from(ended.is_err() && is_known && !is_held);
+        // It is back as it was: access was taken away and given again.
+        place.fake.with(|account| {
+            account.vaults.insert("v".to_owned(), as_it_was);
+            account.touch("v");
+        });
+        place.whole().await;
+        place.is_exact().await;
+    }
+    assert!(lost >= 2, "only {lost} removals were lost on their way back");
 }

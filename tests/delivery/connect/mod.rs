@@ -10,6 +10,8 @@ mod kills;
 
 mod failing;
 
+mod bounds;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use opgraph::{
@@ -29,30 +31,33 @@ use crate::support::{self, Scripted, Trouble};
 
 /// A tenant with a scripted Connect and no events.
 struct Place {
+    tenant: &'static str,
     fake: Fake,
     store: MemoryStore,
     sink: MemorySink,
     details: bool,
     events: usize,
+    limits: Limits,
 }
 
 impl Place {
     fn new() -> Place {
         Place {
+            tenant: "acme",
             fake: Fake::default(),
             store: MemoryStore::default(),
             sink: MemorySink::default(),
             details: true,
             events: 0,
+            limits: Limits::default(),
         }
     }
 
     async fn run(&self) -> Run<Scripted, MemorySink, MemoryStore, Fake> {
         let source = Scripted::new(self.events, 10, 7, Trouble::default());
-        let claim = support::claim(&self.store, "acme").await;
-        let limits = Limits::default();
-        let run =
-            support::run("acme", claim, source, Arc::new(self.sink.clone()), self.store.clone(), limits);
+        let claim = support::claim(&self.store, self.tenant).await;
+        let sink = Arc::new(self.sink.clone());
+        let run = support::run(self.tenant, claim, source, sink, self.store.clone(), self.limits);
         let settings = Settings { details: self.details, ..Settings::default() };
         let snapshots = Some(Snapshots { lister: self.fake.clone(), settings });
         let Run { tenant, epoch, source, sink, store, streams, first, pace, mapping, limits, .. } = run;
@@ -127,7 +132,7 @@ impl Place {
         assert_eq!(self.held(), truth);
         let mut directory = BTreeMap::new();
         for shard in 0..=u8::MAX {
-            for entry in self.store.directory_shard("acme", shard).await.unwrap() {
+            for entry in self.store.directory_shard(self.tenant, shard).await.unwrap() {
                 directory.insert(entry.key, entry.record);
             }
         }

@@ -1,20 +1,27 @@
 //! One history: runs that are killed, closed, forgotten or fail, until the faults stop.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use opgraph::{
-    graph::Sharing,
-    pipeline::{self, Drained, Run, Stopped, snapshot::Snapshots},
+    graph::{RecordType, Sharing, records::STUB},
+    pipeline::{
+        self, Drained, Run, Stopped,
+        snapshot::{Settings, Snapshots},
+    },
     sink::{
         Sink, UploadLimits,
         both::Both,
-        memory::{Held, MemorySink},
+        memory::{Held, Kept, MemorySink},
     },
-    source::{NoLister, Pace},
+    source::Pace,
     stream::{Mapping, Stream},
     telemetry::Meter,
 };
-use opgraph_state::{Claim, Cursor, Epoch, MemoryStore, Refused, Store, StoreError, UnixMs};
+use opgraph_state::{Claim, Cursor, Entry, Epoch, MemoryStore, Refused, Store, StoreError, UnixMs};
 use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
@@ -25,6 +32,7 @@ use super::{
     sink::{Scripted, number},
     source::Api,
     store::{TENANT, Watched},
+    vaults::Listed,
     watch::Counted,
     world::World,
 };
@@ -169,11 +177,16 @@ impl History {
         sink: K,
     ) -> JoinHandle<Ended> {
         let of = |stream: &Stream| (*stream, claim.checkpoints[stream.name()].clone());
+        // With pace `Once` the interval is not asked for.
+        let interval = if let Pace::Every(often) = pace { often } else { Duration::ZERO };
+        let settings = Settings { interval, details: self.world.plan.details, at_once: 2 };
+        let lister = Listed { world: self.world.clone(), epoch: claim.epoch };
+        let snapshots = self.world.plan.connect.then_some(Snapshots { lister, settings });
         let run = Run {
             tenant: TENANT.into(),
             epoch: claim.epoch,
             source: Arc::new(Api { world: self.world.clone(), epoch: claim.epoch }),
-            snapshots: None::<Snapshots<NoLister>>,
+            snapshots,
             sink: Arc::new(sink),
             store: self.store.clone(),
             streams: Stream::ALL.iter().map(of).collect(),
@@ -252,6 +265,11 @@ impl History {
                 .watch
                 .violated(format!("nothing is wrong any more, and it has not ended in {SETTLED_WITHIN:?}"));
         }
+        if once {
+            // A vault that was missing for the first time is gone with the second list.
+            let mut life = self.start(pace).await;
+            self.end_within(&mut life, SETTLED_WITHIN).await;
+        }
         for mut zombie in std::mem::take(&mut self.zombies) {
             zombie.task.abort();
             self.end_within(&mut zombie, Duration::MAX).await;
@@ -274,8 +292,56 @@ impl History {
         let sinks = if plan.two_sinks { 2 } else { 1 };
         for sink in &self.sinks[..sinks] {
             self.holds(&sink.held())?;
+            if plan.connect {
+                self.holds_vaults(&sink.held().records)?;
+            }
         }
-        Ok(())
+        if plan.connect { self.inventory().await } else { Ok(()) }
+    }
+
+    /// A sink holds the vaults and items that there are, stubs of vaults that
+    /// events name, and no others.
+    fn holds_vaults(&self, held: &BTreeMap<String, Kept>) -> Result<(), String> {
+        use opgraph::graph::{EntityType::*, RecordType::*, RelationshipType::*};
+        let World { vaults, plan, .. } = &*self.world;
+        let named = held.iter().filter(|(_, kept)| kept.of == Relationship(ActorPerformedVault));
+        let named: HashSet<&str> = named.filter_map(|(key, _)| key.rsplit('|').next()).collect();
+        let mut truth = vaults.truth(plan.details);
+        let ours = [Entity(Vault), Entity(Secret), Relationship(VaultHasSecret)];
+        for (key, kept) in held.iter().filter(|(_, kept)| ours.contains(&kept.of)) {
+            let is_right = match truth.remove(key) {
+                Some(json) => json == kept.json,
+                None => named.contains(key.as_str()) && kept.version.rank == STUB,
+            };
+            if !is_right {
+                return Err(format!("in the end {} is in the graph\n{plan:#?}", kept.json));
+            }
+        }
+        match truth.into_keys().next() {
+            Some(key) => Err(format!("in the end {key} is not in the graph\n{plan:#?}")),
+            None => Ok(()),
+        }
+    }
+
+    /// The inventory, and the directory, are as the vaults are.
+    async fn inventory(&self) -> Result<(), String> {
+        let World { vaults, plan, .. } = &*self.world;
+        let mut listed = BTreeMap::new();
+        for vault in self.store.listed_vaults(TENANT).await.unwrap() {
+            let items = self.store.listed_items(TENANT, &vault.id).await.unwrap();
+            listed.insert(vault.id, items.into_iter().map(|item| (item.id, item.version)).collect());
+        }
+        if listed != vaults.inventory() {
+            return Err(format!("the inventory is {listed:?}, there are {:?}\n{plan:#?}", vaults.inventory()));
+        }
+        let mut directory = BTreeMap::new();
+        for shard in 0..=u8::MAX {
+            for Entry { key, version, record } in self.store.directory_shard(TENANT, shard).await.unwrap() {
+                let (of, _) = RecordType::of_key(&key).unwrap();
+                directory.insert(key, Kept { of, version, json: record });
+            }
+        }
+        self.holds_vaults(&directory)
     }
 
     fn holds(&self, held: &Held) -> Result<(), String> {

@@ -8,10 +8,13 @@
 //! - up to each committed cursor every event is acknowledged by every sink, or in quarantine;
 //! - no commit skips, goes back without a rewind, or commits a page or an event again;
 //! - only the newest run commits, and a run that has drained has committed all it read;
-//! - pages, bytes and uploads in flight keep within their limits.
+//! - pages, bytes and uploads in flight keep within their limits;
+//! - nothing is removed that the newest run cannot have seen gone, and no vault
+//!   that less than two lists were without.
 //!
-//! Once the faults have stopped, everything settles within a bounded time, and
-//! the sinks hold each key once, in its newest version.
+//! Once the faults have stopped, everything settles within a bounded time: the
+//! sinks hold each key once, in its newest version, and sinks, directory and
+//! inventory hold the vaults and items that there are, and no others.
 //!
 //! A seed replays to the same nanosecond. More seeds, or one:
 //!
@@ -31,6 +34,8 @@ mod watch;
 mod flow;
 
 mod source;
+
+mod vaults;
 
 mod sink;
 
@@ -71,9 +76,10 @@ fn asked(name: &str) -> Option<u64> {
 }
 
 /// Lives through many, on all cores; answers how much happened.
-fn live_all(seeds: Range<u64>, tell: bool) -> [u64; 5] {
+fn live_all(seeds: Range<u64>, tell: bool) -> [u64; 6] {
     let (next, runs, requests) = (AtomicU64::new(seeds.start), AtomicU64::new(0), AtomicU64::new(0));
     let (commits, fenced, rewinds) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let removed = AtomicU64::new(0);
     let started = Instant::now();
     let worker = || {
         loop {
@@ -87,6 +93,7 @@ fn live_all(seeds: Range<u64>, tell: bool) -> [u64; 5] {
             commits.fetch_add(told.counted.commits, Relaxed);
             fenced.fetch_add(told.counted.fenced, Relaxed);
             rewinds.fetch_add(told.counted.rewinds, Relaxed);
+            removed.fetch_add(told.counted.removed, Relaxed);
             if tell && (seed + 1).is_multiple_of(1_000) {
                 let _ = writeln!(std::io::stderr(), "{} seeds in {:?}", seed + 1, started.elapsed());
             }
@@ -103,7 +110,7 @@ fn live_all(seeds: Range<u64>, tell: bool) -> [u64; 5] {
             }
         }
     });
-    [runs, requests, commits, fenced, rewinds].map(AtomicU64::into_inner)
+    [runs, requests, commits, fenced, rewinds, removed].map(AtomicU64::into_inner)
 }
 
 #[test]
@@ -115,13 +122,13 @@ fn cursor_never_passes_an_unacknowledged_event() {
     }
     let many = asked("OPGRAPH_SEEDS");
     let seeds = many.unwrap_or(SEEDS);
-    let [runs, requests, commits, fenced, rewinds] = live_all(0..seeds, many.is_some());
+    let [runs, requests, commits, fenced, rewinds, removed] = live_all(0..seeds, many.is_some());
     if many.is_some() {
         let told = format!("{runs} runs, {requests} requests, {commits} commits");
-        let _ = writeln!(std::io::stderr(), "{seeds} histories: {told}, {fenced} fenced, {rewinds} rewinds");
+        let _ = writeln!(std::io::stderr(), "{seeds} histories: {told}, {fenced} fenced, {rewinds} rewinds, {removed} removed");
     }
     // Troubled enough to mean something.
-    assert!(runs > 5 * seeds && commits > 20 * seeds && fenced > seeds / 20 && rewinds > seeds / 2);
+    assert!(runs > 5 * seeds && commits > 20 * seeds && fenced > seeds / 20 && rewinds > seeds / 2 && removed > seeds);
 }
 
 #[test]

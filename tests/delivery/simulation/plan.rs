@@ -33,6 +33,15 @@ pub(super) struct Plan {
     pub(super) refused: u32,
     pub(super) halts: u32,
 
+    /// Vaults and items are listed, and items opened.
+    pub(super) connect: bool,
+    pub(super) details: bool,
+    /// Of a thousand answers of the lister: failures, lists that are falsely
+    /// empty, changes of what is listed.
+    pub(super) list_fails: u32,
+    pub(super) empty_lists: u32,
+    pub(super) changes: u32,
+
     /// Of a thousand uploads that go wrong, and of a thousand that are slow.
     pub(super) bad_uploads: u32,
     pub(super) slow_uploads: u32,
@@ -68,6 +77,9 @@ impl Plan {
         let (bad_commits, slow_commits) = (of(120), of(400));
         let (zombies, rewinds, leaps, pauses) = (of(60), of(15), of(50), of(40));
 
+        let (list_fails, empty_lists, changes) = (of(120), of(80), of(300));
+        let (connect, details) = (dice.u32(0..3) > 0, dice.u32(0..4) > 0);
+
         let (page, overlap) = (dice.usize(1..=12), dice.usize(0..=6));
         let two_sinks = dice.u32(0..4) == 0;
         let most = *dice.choice(&[2, 8, 40]).unwrap();
@@ -98,6 +110,11 @@ impl Plan {
             empty,
             refused,
             halts,
+            connect,
+            details,
+            list_fails,
+            empty_lists,
+            changes,
             bad_uploads,
             slow_uploads,
             two_sinks,

@@ -25,6 +25,7 @@ impl Watched {
         let legal = watch.committing(&commit);
         if legal {
             self.nothing_is_new_twice(&commit).await;
+            self.nothing_is_removed_by_mistake(&commit).await;
         }
         let decided = self.inner.commit(commit.clone()).await;
         match &decided {
@@ -39,6 +40,23 @@ impl Watched {
             }
         }
         decided
+    }
+
+    /// What a commit removes is gone from every place where it was known.
+    async fn nothing_is_removed_by_mistake(&self, commit: &Commit) {
+        if commit.removed.is_empty() {
+            return;
+        }
+        let mut listed = Vec::new();
+        for vault in self.inner.listed_vaults(TENANT).await.unwrap() {
+            listed.extend(self.inner.listed_items(TENANT, &vault.id).await.unwrap());
+        }
+        let World { watch, vaults, .. } = &*self.world;
+        watch.note("remove", &commit.removed);
+        watch.seen().counted.removed += commit.removed.len() as u64;
+        if let Some(wrong) = vaults.removed_by_mistake(commit, &listed) {
+            watch.violated(wrong);
+        }
     }
 
     /// No event is committed as new that the store remembers.
@@ -75,6 +93,7 @@ impl Store for Watched {
     async fn claim(&self, tenant: &str, first: &[(String, Cursor)], at: UnixMs) -> Result<Claim, StoreError> {
         let claim = self.inner.claim(tenant, first, at).await?;
         self.world.watch.claimed(claim.epoch, &claim.checkpoints);
+        self.world.vaults.begun();
         Ok(claim)
     }
 

@@ -38,6 +38,8 @@ pub(super) struct Counted {
     pub(super) commits: u64,
     pub(super) fenced: u64,
     pub(super) rewinds: u64,
+    /// Keys taken out.
+    pub(super) removed: u64,
 }
 
 /// What has been seen of one stream.

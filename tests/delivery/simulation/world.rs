@@ -12,7 +12,7 @@ use opgraph::clock::Clock;
 use opgraph_state::UnixMs;
 use tokio::time::{Instant, sleep};
 
-use super::{plan::Plan, truth::Truth, watch::Watch};
+use super::{plan::Plan, truth::Truth, vaults::Vaults, watch::Watch};
 use crate::support::START;
 
 /// Everything that outlives a run, but the store and the sinks.
@@ -20,6 +20,7 @@ pub(super) struct World {
     pub(super) plan: Plan,
     pub(super) truth: Truth,
     pub(super) watch: Watch,
+    pub(super) vaults: Vaults,
     dice: Mutex<fastrand::Rng>,
     zero: Instant,
     /// How far the wall clock is from the truth, in milliseconds.
@@ -35,10 +36,13 @@ impl World {
         let mut dice = fastrand::Rng::with_seed(seed);
         let plan = Plan::of(&mut dice);
         let truth = Truth::of(&plan, &mut dice);
+        let vaults = Vaults::default();
+        vaults.furnish(|most| dice.u64(0..=most));
         Arc::new(World {
             watch: Watch::new(&plan, &truth),
             plan,
             truth,
+            vaults,
             dice: Mutex::new(dice),
             zero: Instant::now(),
             skew: AtomicI64::new(0),

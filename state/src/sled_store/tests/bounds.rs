@@ -85,6 +85,7 @@ async fn the_inventory_is_a_row_for_each_vault_and_item() {
             content_version: None,
             details: false,
             missing: 0,
+            ..ListedVault::default()
         }));
         store.commit(whole).await.unwrap();
         drop(store);

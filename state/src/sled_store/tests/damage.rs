@@ -125,6 +125,7 @@ async fn furnished(dir: &Path) {
         content_version: Some(2),
         details: true,
         missing: 0,
+        ..ListedVault::default()
     };
     let item = ListedItem { vault: vault.id.clone(), id: "i".to_owned(), version: 3, details: true };
     whole.inventory = vec![InventoryChange::Vault(vault), InventoryChange::Item(item)];

@@ -56,6 +56,7 @@ fn listed(number: u64, turn: u64) -> Vec<InventoryChange> {
         content_version: (!turn.is_multiple_of(3)).then_some(number),
         details: true,
         missing: 0,
+        ..ListedVault::default()
     }));
     if turn.is_multiple_of(3) {
         changes.push(InventoryChange::ItemGone { vault: vault(turn - 1), item: "item 0 ".to_owned() });

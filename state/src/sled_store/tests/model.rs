@@ -68,6 +68,7 @@ fn listed(which: u8, at: i64) -> InventoryChange {
             content_version: (which >= 100).then_some(7),
             details: which >= 50,
             missing: u32::from(which % 3),
+            ..ListedVault::default()
         }),
         _ => InventoryChange::Item(ListedItem { vault, id: item, version: at.unsigned_abs(), details: true }),
     }

@@ -40,6 +40,7 @@ async fn everything_is_found_again_after_a_reopen() {
         content_version: Some(u64::MAX),
         details: true,
         missing: 2,
+        ..ListedVault::default()
     };
     let item = ListedItem { vault: vault.id.clone(), id: "i".repeat(200), version: u64::MAX, details: true };
     whole.inventory = vec![InventoryChange::Vault(vault.clone()), InventoryChange::Item(item.clone())];
