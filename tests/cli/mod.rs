@@ -1,8 +1,14 @@
 //! The program as a person runs it: results, exit codes, hints.
 
+mod canaries;
+
+mod changes;
+
 mod damage;
 
 mod failures;
+
+mod full_size;
 
 mod journeys;
 

@@ -9,10 +9,10 @@ use std::{
 };
 
 use opgraph::{
-    graph::RecordType,
+    graph::{EntityType, RecordType},
     sink::graph::{GraphReader, StoredRecord},
 };
-use opgraph_simulator::{Held, Report, Simulator};
+use opgraph_simulator::{Held, HeldInFull, Report, Simulator};
 use tempfile::TempDir;
 
 /// A folder with tokens, state and graph, and the flags that name them.
@@ -20,6 +20,7 @@ pub(crate) struct Place {
     pub(crate) dir: TempDir,
     events_url: String,
     jupiterone: Option<Vec<String>>,
+    connect: Option<Vec<String>>,
 }
 
 /// What the program answered.
@@ -37,7 +38,7 @@ impl Place {
 
     /// The same, with something between it and the simulator.
     pub(crate) fn at(simulator: &Simulator, events_url: String) -> Place {
-        let place = Place { dir: tempfile::tempdir().unwrap(), events_url, jupiterone: None };
+        let place = Place { dir: tempfile::tempdir().unwrap(), events_url, jupiterone: None, connect: None };
         place.write_token("events", simulator.events_token());
         place.write_token("jupiterone", simulator.jupiterone_token());
         place
@@ -50,6 +51,15 @@ impl Place {
         flags.extend(plan.map(str::to_owned));
         flags.extend(["--jupiterone-key-file".to_owned(), self.path("jupiterone").display().to_string()]);
         self.jupiterone = Some(flags);
+        self
+    }
+
+    /// Also lists the vaults and items of the simulated Connect server.
+    pub(crate) fn with_connect(mut self, simulator: &Simulator) -> Place {
+        self.write_token("connect", &simulator.connect_token());
+        let token = self.path("connect").display().to_string();
+        let flags = ["--connect-url", &simulator.connect_url(), "--connect-token-file", &token];
+        self.connect = Some(flags.map(str::to_owned).into());
         self
     }
 
@@ -74,12 +84,26 @@ impl Place {
     /// `opgraph run --once` with the flags of this place.
     pub(crate) fn run_once(&self) -> Command {
         let mut command = self.program();
-        command.args(["run", "--once", "--json", "--events-url", &self.events_url]);
+        command.args(["run", "--once", "--json"]);
+        self.name_all(&mut command);
+        command
+    }
+
+    /// `opgraph run` with the flags of this place.
+    pub(crate) fn run(&self) -> Command {
+        let mut command = self.program();
+        command.arg("run");
+        self.name_all(&mut command);
+        command
+    }
+
+    fn name_all(&self, command: &mut Command) {
+        command.args(["--events-url", &self.events_url]);
         command.arg("--events-token-file").arg(self.path("events"));
         command.arg("--state-dir").arg(self.path("state"));
         command.arg("--graph").arg(self.path("graph.db"));
         command.args(self.jupiterone.iter().flatten());
-        command
+        command.args(self.connect.iter().flatten());
     }
 
     /// The local graph, as the simulator's oracle judges it.
@@ -88,17 +112,18 @@ impl Place {
     }
 }
 
-/// Every record of a graph, in the oracle's words.
-pub(crate) fn held(graph: &Path) -> Vec<Held> {
+/// Every record of a graph, in the oracle's words: vaults and secrets with their properties.
+pub(crate) fn held(graph: &Path) -> Vec<HeldInFull> {
     let mut records = Vec::new();
     GraphReader::open(graph).unwrap().each(|record| records.push(in_oracles_words(record))).unwrap();
     records
 }
 
-fn in_oracles_words(record: StoredRecord) -> Held {
+fn in_oracles_words(record: StoredRecord) -> HeldInFull {
     let entity = matches!(record.of, RecordType::Entity(_));
+    let in_full = matches!(record.of, RecordType::Entity(EntityType::Vault | EntityType::Secret));
     let (from, to) = record.ends.unzip();
-    Held {
+    let held = Held {
         key: record.key,
         type_: record.of.name().to_owned(),
         class: None,
@@ -107,6 +132,10 @@ fn in_oracles_words(record: StoredRecord) -> Held {
         name: record.name,
         display_name: None,
         created_on: entity.then_some(record.created_on),
+    };
+    match in_full {
+        true => held.with_properties(serde_json::from_str(&record.json).unwrap()),
+        false => held.into(),
     }
 }
 

@@ -3,6 +3,8 @@
 
 mod points;
 
+mod snapshots;
+
 use std::{os::unix::process::ExitStatusExt, process::Stdio, time::Duration};
 
 use futures::{StreamExt, stream};

@@ -1,0 +1,213 @@
+//! Killed at every step of a snapshot: the account's vaults and items change between the runs, the next run makes it
+//! good, and what is still there was never removed.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use futures::{StreamExt, stream};
+use opgraph_simulator::{Config, Finalize, Limits, Simulator};
+
+use super::{
+    Sink, configuration,
+    points::{Point, SNAPSHOTS, Times},
+    run,
+};
+use crate::support::program::{Place, held};
+
+/// Cases at the same time. They wait for most of their time: for connections that idle, for uploads.
+const AT_ONCE: usize = 6;
+
+/// Runs that die, one after the other, while the account changes.
+struct Case {
+    sink: Sink,
+    deaths: Vec<String>,
+}
+
+/// Each point at its first and third time. What happens once a snapshot happens
+/// for the third time in the third run: the two before died there, too.
+fn cases(sink: Sink) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for Point { name, times, .. } in SNAPSHOTS.iter().filter(|point| point.sinks.contains(&sink)) {
+        let first = format!("{name}=return");
+        let third = match times {
+            Times::Run => vec![first.clone(); 3],
+            _ => vec![format!("{name}=2*off->1*return")],
+        };
+        cases.extend([vec![first], third].map(|deaths| Case { sink, deaths }));
+    }
+    cases
+}
+
+/// An account of which the first vault is deleted early, the next three change, and the fifth is deleted late.
+struct Account<'s> {
+    simulator: &'s Simulator,
+    vaults: Vec<String>,
+    /// Items that were archived at first, by vault.
+    archived: Vec<String>,
+}
+
+impl<'s> Account<'s> {
+    /// Archives what can be restored later.
+    fn new(simulator: &'s Simulator) -> Account<'s> {
+        let vaults = simulator.connect().vaults();
+        let archived = vaults[1..4].iter().map(|vault| {
+            let item = simulator.connect().items(vault).remove(0);
+            simulator.connect().archive_item(vault, &item).unwrap();
+            item
+        });
+        Account { simulator, archived: archived.collect(), vaults }
+    }
+
+    /// Changes whatever can be changed, over three vaults; each time others of their items.
+    fn change(&mut self, round: usize) {
+        let (connect, vaults) = (self.simulator.connect(), &self.vaults);
+        connect.rename_vault(&vaults[1], &format!("Round {round}")).unwrap();
+        for vault in &vaults[1..4] {
+            let items = connect.items(vault);
+            connect.edit_item(vault, &items[0]).unwrap();
+            connect.create_item(vault).unwrap();
+        }
+        let last = |vault: &str| connect.items(vault).pop().unwrap();
+        connect.move_item(&vaults[1], &last(&vaults[1]), &vaults[2]).unwrap();
+        connect.delete_item(&vaults[2], &connect.items(&vaults[2])[1]).unwrap();
+        connect.archive_item(&vaults[3], &connect.items(&vaults[3])[1]).unwrap();
+        if let Some(item) = self.archived.pop() {
+            let vault = &vaults[self.archived.len() + 1];
+            connect.restore_item(vault, &item).unwrap();
+        }
+    }
+
+    /// The keys that are the graph's as long as the account is as it is.
+    fn keys(&self) -> BTreeSet<String> {
+        let connect = self.simulator.connect();
+        let of_vault = |vault: String| {
+            let items = connect.items(&vault).into_iter();
+            let items = items.flat_map(|item| {
+                let secret = format!("one_password_secret:{item}");
+                [format!("one_password_vault:{vault}|has|{secret}"), secret]
+            });
+            items.chain([format!("one_password_vault:{vault}")]).collect::<Vec<_>>()
+        };
+        connect.vaults().into_iter().flat_map(of_vault).collect()
+    }
+}
+
+fn held_keys(place: &Place) -> BTreeSet<String> {
+    held(&place.path("graph.db")).into_iter().map(|held| held.record.key).collect()
+}
+
+async fn lives(place: &Place) -> Result<(), String> {
+    match run(place, None).await? {
+        (Some(0), _, _) => Ok(()),
+        (code, signal, said) => Err(format!("a run ended with code {code:?}, signal {signal:?}: {said}")),
+    }
+}
+
+async fn judge(Case { sink, deaths }: &Case) -> Result<(), String> {
+    let config = Config {
+        seed: 31,
+        events: 80,
+        users: 8,
+        vaults: 6,
+        items_per_vault: 4,
+        finalize: Finalize::After(Duration::ZERO),
+        limits: Limits { per_minute: 6_000, per_hour: 300_000 },
+        ..Config::default()
+    };
+    let simulator = Simulator::start(config).await.unwrap();
+    let place = Place::of(&simulator).with_connect(&simulator);
+    let (dir, url) = (place.dir.path().display(), simulator.connect_url());
+    let text = configuration(&place, &simulator, *sink)
+        + &format!("[tenant.connect]\nbase_url = \"{url}\"\ntoken = {{ file = \"{dir}/connect\" }}\n");
+    std::fs::write(place.path("opgraph.toml"), text).unwrap();
+
+    let mut account = Account::new(&simulator);
+    lives(&place).await?;
+    // What may be removed: all that was there and is there no more.
+    let mut was = account.keys();
+    simulator.connect().delete_vault(&account.vaults[0]).unwrap();
+    lives(&place).await?;
+    for (round, death) in deaths.iter().enumerate() {
+        account.change(round);
+        was.extend(account.keys());
+        let before = if *sink == Sink::Scope { BTreeSet::new() } else { held_keys(&place) };
+        let (code, signal, said) = run(&place, Some(death)).await?;
+        if signal != Some(9) {
+            return Err(format!("lived to code {code:?}, signal {signal:?}: {said}"));
+        }
+        if *sink != Sink::Scope {
+            let (now, there) = (held_keys(&place), account.keys());
+            let lost: Vec<_> = before.iter().filter(|key| there.contains(*key) && !now.contains(*key)).collect();
+            if !lost.is_empty() {
+                return Err(format!("removed in round {round}, and still there: {lost:?}"));
+            }
+        }
+    }
+    account.change(deaths.len());
+    was.extend(account.keys());
+    // Another vault is not listed for the first time when all is made good.
+    let late = account.vaults[4].clone();
+    simulator.connect().delete_vault(&late).unwrap();
+    lives(&place).await?;
+
+    let mut faults = Vec::new();
+    let mut holds = |so: bool, what: &dyn Fn() -> String| {
+        if !so {
+            faults.push(what());
+        }
+    };
+    simulator.settle();
+    let report = simulator.report();
+    if *sink != Sink::Scope {
+        let local = place.judged_by(&simulator);
+        holds(local.is_exact(), &|| format!("the local graph: {:?}", local.graph));
+        let now = held_keys(&place);
+        holds(now.contains(&format!("one_password_vault:{late}")), &|| "one list lacked it".to_owned());
+    }
+    if *sink != Sink::Graph {
+        let (jobs, received) = (&report.jobs, &report.received);
+        holds(report.graph.is_exact(), &|| format!("JupiterOne: {:?}", report.graph));
+        holds(received.refused.count == 0, &|| format!("refused: {:?}", received.refused));
+        holds(jobs.bad.count == 0, &|| format!("bad jobs: {:?}", jobs.bad));
+        holds(jobs.open_with_records == 0, &|| format!("left open: {:?}", jobs.open));
+        holds(jobs.deleted.count > 0, &|| "JupiterOne deleted nothing".to_owned());
+        let now = account.keys();
+        let wrong: Vec<_> =
+            jobs.deleted.examples.iter().filter(|key| now.contains(*key) || !was.contains(*key)).collect();
+        holds(wrong.is_empty(), &|| format!("deleted, and still there: {wrong:?}"));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
+}
+
+/// Tries every case of a sink; says which ones failed, and in what way.
+/// `OPGRAPH_KILLED_AT=snapshot.sent` leaves only the cases with that in their deaths.
+async fn killed_at_every_step_of_a_snapshot(sink: Sink) {
+    let only = std::env::var("OPGRAPH_KILLED_AT").unwrap_or_default();
+    let cases = cases(sink).into_iter().filter(|case| case.deaths.join(" ").contains(&only));
+    let (mut tried, mut failed) = (0, Vec::new());
+    let mut judged = stream::iter(cases)
+        .map(|case| async move { (judge(&case).await, case.deaths) })
+        .buffer_unordered(AT_ONCE);
+    while let Some((result, deaths)) = judged.next().await {
+        tried += 1;
+        if let Err(fault) = result {
+            failed.push(format!("{} → {fault}", deaths.join(", then ")));
+        }
+    }
+    assert!(tried > 0, "no case has `{only}` in it");
+    assert!(failed.is_empty(), "{} of {tried} cases:\n{}", failed.len(), failed.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_every_step_of_a_snapshot_the_graph_ends_exact() {
+    killed_at_every_step_of_a_snapshot(Sink::Graph).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_every_step_of_a_snapshot_jupiterone_ends_exact_with_an_instance() {
+    killed_at_every_step_of_a_snapshot(Sink::Instance).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_every_step_of_a_snapshot_jupiterone_ends_exact_with_scopes() {
+    killed_at_every_step_of_a_snapshot(Sink::Scope).await;
+}
