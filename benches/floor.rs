@@ -136,12 +136,10 @@ async fn send(client: Client, url: String, feed: Arc<Feed>) -> Result<Passed, Fa
     let mut passed = Passed::default();
     while feed.left.load(Relaxed) > 0 {
         let body = feed.bodies[feed.next.fetch_add(1, Relaxed) % feed.bodies.len()].clone();
-        let body = if feed.plan.gzip {
-            tokio::task::spawn_blocking(move || gzip(&body)).await??
-        } else {
-            body
-        };
-        let before = feed.left.fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(body.len() as u64)));
+        let body =
+            if feed.plan.gzip { tokio::task::spawn_blocking(move || gzip(&body)).await?? } else { body };
+        let before =
+            feed.left.fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(body.len() as u64)));
         let due = before.unwrap_or_default().min(body.len() as u64);
         if due > 0 {
             let request = client.post(&url).header(header::CONTENT_TYPE, "application/json");

@@ -1,9 +1,15 @@
 //! dedup: a page against the ids that are remembered.
 
-use std::{cell::Cell, time::{Duration, Instant}};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
 use criterion::{BatchSize, Criterion, Throughput};
-use opgraph::{bench::Remembered, stream::{Events, Stream}};
+use opgraph::{
+    bench::Remembered,
+    stream::{Events, Stream},
+};
 use opgraph_state::{
     Advance, Commit, Cursor, Fingerprint, OpenOptions, SledStore, SourceInfo, Step, Store, UnixMs,
 };

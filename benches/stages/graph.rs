@@ -9,10 +9,7 @@ use criterion::Criterion;
 use opgraph::{
     graph::Records,
     page::{Coverage, Page, Place},
-    sink::{
-        Sink, SinkError, Upload,
-        graph::GraphSink,
-    },
+    sink::{Sink, SinkError, Upload, graph::GraphSink},
     stream::Stream,
 };
 use opgraph_state::{Advance, Cursor, SourceInfo, UnixMs};

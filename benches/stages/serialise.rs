@@ -9,7 +9,8 @@ use super::{PAGES, both, mapped, read};
 
 /// Some mapped pages of every stream, in turn as they arrive.
 pub(crate) fn records() -> Vec<(Stream, Records)> {
-    let turns = (0..PAGES[0].1.len()).flat_map(|turn| PAGES.iter().map(move |(of, pages)| (*of, &pages[turn])));
+    let turns =
+        (0..PAGES[0].1.len()).flat_map(|turn| PAGES.iter().map(move |(of, pages)| (*of, &pages[turn])));
     turns.map(|(stream, page)| (stream, mapped(&read(stream, page)))).collect()
 }
 

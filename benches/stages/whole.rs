@@ -37,7 +37,8 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     group.sample_size(10).measurement_time(Duration::from_secs(10));
     let bodies = RUNTIME.block_on(floor::bodies()).expect("bodies");
     for gzip in [true, false] {
-        let mut other = Other::start(Path::new(env!("CARGO_BIN_EXE_end-to-end")), EVENTS).expect("a simulator");
+        let mut other =
+            Other::start(Path::new(env!("CARGO_BIN_EXE_end-to-end")), EVENTS).expect("a simulator");
         let access = other.access.clone();
         let (_, meter) = once(&access, gzip);
         let report = other.report().expect("a report");
@@ -70,12 +71,12 @@ fn once(access: &Access, gzip: bool) -> (Duration, Arc<Meter>) {
     let store = SledStore::open(&config.state_dir, OpenOptions::default()).expect("a state");
     let client = Client::new(&ClientSettings::default()).expect("a client");
     let closing = CancellationToken::new();
-    let shared =
-        Shared { store, client, clock: Clock::system(), closing, drain: Duration::from_secs(30) };
+    let shared = Shared { store, client, clock: Clock::system(), closing, drain: Duration::from_secs(30) };
     let meter = Arc::new(Meter::default());
     let tenant = config.tenants.into_iter().next().expect("a tenant");
     let begun = Instant::now();
-    let drained = RUNTIME.block_on(tenant::run(tenant, Pace::Once, shared, meter.clone())).expect("it is drained");
+    let drained =
+        RUNTIME.block_on(tenant::run(tenant, Pace::Once, shared, meter.clone())).expect("it is drained");
     assert!(drained.halted.is_empty());
     (begun.elapsed(), meter)
 }
