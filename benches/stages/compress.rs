@@ -5,16 +5,15 @@ use std::hint::black_box;
 use criterion::Criterion;
 use opgraph::http::Body;
 
-use super::{both, serialise};
+use super::{EVENTS, both, serialise};
 
 /// A body of entities, with their raw data, and one of relationships.
 pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("compress");
     let records = serialise::records();
-    let events = 1000 * records.len() as u64;
     let all = serialise::bodies(&records);
     let size = all.iter().map(|(_, body)| body.len()).sum();
-    for (unit, throughput) in both(events, size) {
+    for (unit, throughput) in both(*EVENTS, size) {
         group.throughput(throughput);
         group.bench_function(format!("bodies/{unit}"), |bencher| {
             bencher.iter(|| all.iter().map(|(_, body)| black_box(Body::gzip(body)).len()).sum::<usize>());

@@ -81,7 +81,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     let mut remembered = recall();
     let (ids, bytes) = remembered.size();
     assert_eq!(ids as u64, HORIZON, "all of the horizon is remembered");
-    eprintln!("dedup: {ids} ids of a horizon take {:.1} bytes each", bytes as f64 / ids as f64);
+    assert_eq!(bytes as u64 / HORIZON, 16, "bytes an id");
     let at = Cell::new(0);
     // Spread over the horizon: pages of a rewind lie next to each other in time, their ids do not.
     let again = || page(at.replace((at.get() + 7_919_000) % HORIZON));

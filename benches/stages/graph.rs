@@ -14,7 +14,7 @@ use opgraph::{
 };
 use opgraph_state::{Advance, Cursor, SourceInfo, UnixMs};
 
-use super::{RUNTIME, both, serialise};
+use super::{EVENTS, RUNTIME, both, serialise};
 
 /// An upload of 36,000 events into an empty file. A criterion sample is one of them.
 pub(crate) fn bench(criterion: &mut Criterion) {
@@ -22,7 +22,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     group.sample_size(10).measurement_time(Duration::from_secs(5));
     let pages = serialise::records();
     let size = pages.iter().map(|(_, records)| records.bytes()).sum();
-    for (unit, throughput) in both(1000 * pages.len() as u64, size) {
+    for (unit, throughput) in both(*EVENTS, size) {
         group.throughput(throughput);
         group.bench_function(format!("one upload/{unit}"), |bencher| {
             bencher.iter_custom(|times| (0..times).map(|_| one_upload()).sum());

@@ -41,6 +41,12 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a ru
 static PAGES: LazyLock<Vec<(Stream, Vec<Vec<u8>>)>> =
     LazyLock::new(|| RUNTIME.block_on(opgraph_bench::pages_of_all(12)).expect("pages"));
 
+/// Events in all of them: a page may be half full.
+static EVENTS: LazyLock<u64> = LazyLock::new(|| {
+    let pages = PAGES.iter().flat_map(|(stream, pages)| pages.iter().map(|page| read(*stream, page)));
+    pages.map(|events| events.len() as u64).sum()
+});
+
 /// How events are mapped unless somebody says otherwise.
 const MAPPING: Mapping = Mapping { raw_data: true, account_name: None };
 

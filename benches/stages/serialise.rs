@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::Criterion;
 use opgraph::{bench::Bodies, graph::Records, stream::Stream};
 
-use super::{PAGES, both, mapped, read};
+use super::{EVENTS, PAGES, both, mapped, read};
 
 /// Some mapped pages of every stream, in turn as they arrive.
 pub(crate) fn records() -> Vec<(Stream, Records)> {
@@ -28,7 +28,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("serialise");
     let records = records();
     let size = bodies(&records).iter().map(|(_, body)| body.len()).sum();
-    for (unit, throughput) in both(1000 * records.len() as u64, size) {
+    for (unit, throughput) in both(*EVENTS, size) {
         group.throughput(throughput);
         group.bench_function(format!("bodies/{unit}"), |bencher| {
             bencher.iter(|| black_box(bodies(&records)));
