@@ -33,3 +33,7 @@ pub mod cli;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;

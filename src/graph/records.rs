@@ -101,6 +101,20 @@ impl Records {
         }
     }
 
+    /// Takes out all records and counts, and keeps the memory.
+    pub fn clear(&mut self) {
+        let Records { json, keys, entries, counts } = self;
+        json.clear();
+        keys.clear();
+        entries.clear();
+        *counts = Counts::default();
+    }
+
+    /// Bytes of JSON for which there is memory.
+    pub fn capacity(&self) -> usize {
+        self.json.capacity()
+    }
+
     /// How many records there are.
     pub fn len(&self) -> usize {
         self.entries.len()

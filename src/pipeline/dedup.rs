@@ -6,6 +6,9 @@ use hashbrown::HashTable;
 use opgraph_state::{Checkpoint, Fingerprint, Store, StoreError, die_at};
 use tokio::sync::mpsc::{Receiver, Sender};
 
+#[cfg(feature = "bench")]
+pub(crate) mod bench;
+
 use super::Stopped;
 use crate::{
     page::Page,
@@ -38,14 +41,7 @@ pub(super) async fn run<T: Store>(
         }
         let seen = memory.of(stream);
         let before = page.items.len();
-        let mut fresh = Vec::with_capacity(before);
-        page.items.retain(|id| {
-            let new = seen.is_new(id);
-            if new {
-                fresh.push(id);
-            }
-            new
-        });
+        let fresh = seen.pass(&mut page.items);
         meter.stream(stream).duplicates.add((before - fresh.len()) as u64);
         page.remember(fresh);
         if page.is_through() {
@@ -115,6 +111,19 @@ struct Seen {
 }
 
 impl Seen {
+    /// Drops the events that were met before; answers the ids of the others.
+    fn pass(&mut self, events: &mut Events) -> Vec<Fingerprint> {
+        let mut fresh = Vec::with_capacity(events.len());
+        events.retain(|id| {
+            let new = self.is_new(id);
+            if new {
+                fresh.push(id);
+            }
+            new
+        });
+        fresh
+    }
+
     /// Whether the id is met for the first time; it is remembered.
     fn is_new(&mut self, id: Fingerprint) -> bool {
         let known = self.horizon.as_ref().is_some_and(|ids| ids.binary_search(&id).is_ok());

@@ -138,6 +138,7 @@ where
     let (fresh_out, fresh) = channel(limits.pages);
     let (mapped_out, mapped) = channel(limits.pages);
     let (acks_out, acks) = channel(limits.pages);
+    let (emptied_out, emptied) = channel(map::EMPTIED);
     let (count, committed) = watch::channel(0);
 
     let mut fetchers = JoinSet::new();
@@ -171,8 +172,8 @@ where
     stages.spawn(
         dedup::run(fetched, seen, store.clone(), tenant.clone(), meter.clone(), fresh_out).in_current_span(),
     );
-    stages.spawn(map::run(fresh, run.mapping, meter.clone(), mapped_out).in_current_span());
-    stages.spawn(upload::run(mapped, sink, acks_out, committed).in_current_span());
+    stages.spawn(map::run(fresh, run.mapping, meter.clone(), emptied, mapped_out).in_current_span());
+    stages.spawn(upload::run(mapped, sink, acks_out, committed, emptied_out).in_current_span());
     let ceiling = limits.quarantine;
     let commits = Commits { store, tenant, epoch, ceiling, clock, meter: meter.clone(), committed: count };
     stages.spawn(commit::run(acks, commits).in_current_span());

@@ -76,6 +76,7 @@ pub async fn run<K: Sink, T: Store + Clone>(retry: Retry<K, T>) -> Result<(), St
     let (fresh_out, fresh) = channel(limits.pages);
     let (mapped_out, mapped) = channel(limits.pages);
     let (acks_out, acks) = channel(limits.pages);
+    let (emptied_out, emptied) = channel(map::EMPTIED);
     let (count, committed) = watch::channel(0);
 
     let reader = Reader { store: store.clone(), tenant: tenant.clone(), streams };
@@ -84,8 +85,8 @@ pub async fn run<K: Sink, T: Store + Clone>(retry: Retry<K, T>) -> Result<(), St
     stages.spawn(
         dedup::run(events, seen, store.clone(), tenant.clone(), meter.clone(), fresh_out).in_current_span(),
     );
-    stages.spawn(map::run(fresh, mapping, meter.clone(), mapped_out).in_current_span());
-    stages.spawn(upload::run(mapped, sink, acks_out, committed).in_current_span());
+    stages.spawn(map::run(fresh, mapping, meter.clone(), emptied, mapped_out).in_current_span());
+    stages.spawn(upload::run(mapped, sink, acks_out, committed, emptied_out).in_current_span());
     let ceiling = limits.quarantine;
     let commits = Commits { store, tenant, epoch, ceiling, clock, meter, committed: count };
     stages.spawn(commit::run(acks, commits).in_current_span());

@@ -16,6 +16,7 @@ use tracing::Instrument;
 
 use super::Stopped;
 use crate::{
+    graph::Records,
     page::{Coverage, Mapped},
     sink::{Ack, Sink, SinkError, Upload},
 };
@@ -29,17 +30,19 @@ type Finishing = AbortOnDropHandle<Result<Ack, SinkError>>;
 /// Writes pages into uploads. An upload is finished when it is full or old, or
 /// when the pages end; the next one is filled meanwhile, as far as the sink allows.
 /// What removes records has an upload of its own, and nothing goes on beside it;
-/// `committed` counts the acks that are durable.
+/// `committed` counts the acks that are durable; into `emptied` goes the memory of
+/// pages that the sink has taken in.
 pub(super) async fn run<K: Sink>(
     arriving: Receiver<Mapped>,
     sink: Arc<K>,
     out: Sender<Ack>,
     committed: watch::Receiver<u64>,
+    emptied: Sender<Records>,
 ) -> Result<(), Stopped> {
     // Uploads finish side by side. Their acks leave in the order the uploads
     // were filled, whichever is done first: this channel keeps it.
     let (uploads_out, uploads) = channel(sink.limits().finishing + 1);
-    tokio::try_join!(fill(arriving, sink, uploads_out, committed), pass_on(uploads, out))?;
+    tokio::try_join!(fill(arriving, sink, uploads_out, committed, emptied), pass_on(uploads, out))?;
     Ok(())
 }
 
@@ -49,6 +52,7 @@ async fn fill<K: Sink>(
     sink: Arc<K>,
     out: Sender<Finishing>,
     mut committed: watch::Receiver<u64>,
+    emptied: Sender<Records>,
 ) -> Result<(), Stopped> {
     let limits = sink.limits();
     let slots = Arc::new(Semaphore::new(limits.finishing + 1));
@@ -78,7 +82,12 @@ async fn fill<K: Sink>(
                 Mapped::Settle => (),
                 Mapped::Page(page) => {
                     covered.add(&page)?;
-                    upload.write(Arc::new(page)).await?;
+                    let page = Arc::new(page);
+                    upload.write(page.clone()).await?;
+                    if let Some(page) = Arc::into_inner(page) {
+                        // If enough of it is waiting already, it is freed.
+                        let _ = emptied.try_send(page.items);
+                    }
                 }
                 Mapped::Listing(listing) => covered.list(listing),
             }

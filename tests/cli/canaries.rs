@@ -85,8 +85,14 @@ fn in_files(dir: &Path, canaries: &[String]) -> Vec<String> {
 
 /// Runs until all items are opened, and searches while the process lives.
 async fn searched(failpoints: &str, opened: u64) {
-    let config =
-        Config { events: 100, users: 8, vaults: VAULTS, items_per_vault: ITEMS, poison: 0.1, ..Config::default() };
+    let config = Config {
+        events: 100,
+        users: 8,
+        vaults: VAULTS,
+        items_per_vault: ITEMS,
+        poison: 0.1,
+        ..Config::default()
+    };
     let simulator = Simulator::start(config).await.unwrap();
     // Answers that break off within an item, or are none.
     for (nth, fault) in [(2, Fault::Truncated), (5, Fault::Malformed), (9, Fault::ResetWithin)] {

@@ -46,8 +46,7 @@ fn asked(vault_lists: u64, item_lists: u64, details: u64) -> ConnectReport {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unchanged_account_costs_one_request_and_an_edited_item_two_more() {
-    let config =
-        Config { events: 30, users: 8, vaults: VAULTS, items_per_vault: ITEMS, ..Config::default() };
+    let config = Config { events: 30, users: 8, vaults: VAULTS, items_per_vault: ITEMS, ..Config::default() };
     let simulator = Simulator::start(config).await.unwrap();
     let instance = simulator.integration_instance_id().to_owned();
     let place = Place::of(&simulator)

@@ -192,6 +192,8 @@ impl<S: Store> Feed<S> {
         for body in self.waiting.drain(..) {
             open.job.send(body).await?;
         }
+        self.entities.spare(&mut open.job.emptied);
+        self.relationships.spare(&mut open.job.emptied);
         Ok(())
     }
 

@@ -52,7 +52,12 @@ pub(super) struct Job {
     doubtful: Vec<(Packed, Failure)>,
     doubting: Option<Doubting>,
     set_aside: Vec<Quarantined>,
+    /// The memory of bodies that were taken, for those to come.
+    pub(super) emptied: Vec<String>,
 }
+
+/// Bodies whose memory is kept: one of each kind is being packed.
+const EMPTIED: usize = 2;
 
 struct Landed {
     body: Packed,
@@ -87,6 +92,7 @@ impl Job {
             doubtful: Vec::new(),
             doubting: None,
             set_aside: Vec::new(),
+            emptied: Vec::new(),
         })
     }
 
@@ -149,6 +155,9 @@ impl Job {
         let Err(failure) = result else {
             self.taken = self.taken.plus(Tally::of(body.kind, body.records()));
             self.doubting = None;
+            if self.emptied.len() < EMPTIED {
+                self.emptied.extend(body.emptied());
+            }
             return Ok(());
         };
         match refusal(&failure) {

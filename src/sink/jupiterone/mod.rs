@@ -49,6 +49,9 @@ mod probe;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 
+#[cfg(feature = "bench")]
+pub(crate) mod bench;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use opgraph_state::{Epoch, Store, StoreError, UploadNote};

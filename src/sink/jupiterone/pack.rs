@@ -72,6 +72,13 @@ impl Packed {
         self.pieces.len() as u64
     }
 
+    /// The memory of a body that was taken; none while somebody still reads it.
+    pub(super) fn emptied(self) -> Option<String> {
+        let mut json = self.json.is_unique().then(|| Vec::from(self.json))?;
+        json.clear();
+        String::from_utf8(json).ok()
+    }
+
     /// Makes a refused body smaller. `why` is the reason that a record is set
     /// aside with when it is the last one, and bare.
     pub(super) fn smaller(self, why: &str, now: UnixMs) -> Smaller {
@@ -132,6 +139,8 @@ pub(super) struct Packer {
     limit: usize,
     json: String,
     pieces: Vec<Piece>,
+    /// The memory of an earlier body, for the next one.
+    spare: Option<String>,
 }
 
 /// The record alone is larger than a body may be.
@@ -141,7 +150,7 @@ pub(super) struct TooLarge;
 impl Packer {
     /// Makes a packer for bodies of at most `limit` bytes.
     pub(super) fn new(kind: Kind, limit: usize) -> Packer {
-        Packer { kind, limit, json: String::new(), pieces: Vec::new() }
+        Packer { kind, limit, json: String::new(), pieces: Vec::new(), spare: None }
     }
 
     /// Adds a record with `labels` (more members, each with a comma before it)
@@ -177,6 +186,13 @@ impl Packer {
         self.pieces.is_empty()
     }
 
+    /// Takes memory for the next body from `emptied`, unless there is some.
+    pub(super) fn spare(&mut self, emptied: &mut Vec<String>) {
+        if self.spare.is_none() {
+            self.spare = emptied.pop();
+        }
+    }
+
     fn append(&mut self, json: &str, labels: &str, origin: Origin) {
         if self.pieces.is_empty() {
             self.json.push_str("{\"");
@@ -198,7 +214,7 @@ impl Packer {
     }
 
     fn close(&mut self) -> Packed {
-        let mut json = std::mem::take(&mut self.json);
+        let mut json = std::mem::replace(&mut self.json, self.spare.take().unwrap_or_default());
         json.push_str("]}");
         Packed {
             kind: self.kind,
@@ -271,6 +287,30 @@ mod tests {
             assert!(bodies.iter().all(|body| body.json.len() <= limit), "{limit}");
             assert_eq!(bodies.iter().flat_map(keys).collect::<Vec<_>>(), expect);
         }
+    }
+
+    #[test]
+    fn a_body_in_the_memory_of_another_is_what_it_would_be_in_its_own() {
+        let (one, two) = (record("a", 100), record("b", 3));
+        let mut packer = Packer::new(Kind::Entities, 1000);
+        assert!(packer.push(&two, "", "s").unwrap().is_none());
+        let fresh = packer.flush().unwrap();
+        assert!(packer.push(&one, "", "s").unwrap().is_none());
+        let sent = packer.flush().unwrap();
+        let read = sent.json.clone();
+        assert!(sent.emptied().is_none(), "somebody still reads it");
+
+        assert!(packer.push(&one, "", "s").unwrap().is_none());
+        drop(read);
+        let mut emptied: Vec<_> = packer.flush().and_then(Packed::emptied).into_iter().collect();
+        let memory = emptied[0].as_ptr();
+        packer.spare(&mut emptied);
+        assert!(packer.push(&one, "", "s").unwrap().is_none());
+        let _ = packer.flush();
+        assert!(packer.push(&two, "", "s").unwrap().is_none());
+        let again = packer.flush().unwrap();
+        assert_eq!((again.json.as_ptr(), &again.json), (memory, &fresh.json));
+        assert_eq!(keys(&again), ["b"]);
     }
 
     #[test]

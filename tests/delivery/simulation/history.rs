@@ -332,7 +332,10 @@ impl History {
             listed.insert(vault.id, items.into_iter().map(|item| (item.id, item.version)).collect());
         }
         if listed != vaults.inventory() {
-            return Err(format!("the inventory is {listed:?}, there are {:?}\n{plan:#?}", vaults.inventory()));
+            return Err(format!(
+                "the inventory is {listed:?}, there are {:?}\n{plan:#?}",
+                vaults.inventory()
+            ));
         }
         let mut directory = BTreeMap::new();
         for shard in 0..=u8::MAX {

@@ -1,0 +1,111 @@
+//! whole: from the first page to the last commit, against the simulator in a process of its own; beside it the floor.
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use criterion::{Criterion, Throughput};
+use opgraph::{
+    clock::Clock,
+    config::Config,
+    http::{Client, ClientSettings},
+    source::Pace,
+    supervisor::Shared,
+    telemetry::Meter,
+    tenant,
+};
+use opgraph_bench::{
+    floor::{self, Plan},
+    simulated::{Access, Other},
+};
+use opgraph_state::{OpenOptions, SledStore};
+use tokio_util::sync::CancellationToken;
+
+use super::RUNTIME;
+
+/// Events that wait upstream.
+const EVENTS: u64 = 60_000;
+
+/// The program without its process: state, dedup, JupiterOne with and without gzip; then the floor with what it sent.
+pub(crate) fn bench(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("whole");
+    group.sample_size(10).measurement_time(Duration::from_secs(10));
+    let bodies = RUNTIME.block_on(floor::bodies()).expect("bodies");
+    for gzip in [true, false] {
+        let mut other =
+            Other::start(Path::new(env!("CARGO_BIN_EXE_end-to-end")), EVENTS).expect("a simulator");
+        let access = other.access.clone();
+        let (_, meter) = once(&access, gzip);
+        let report = other.report().expect("a report");
+        assert!(report.is_exact() && report.is_caught_up(), "{:#?}", report.graph);
+        let plan = Plan { sent: meter.bytes_out.get(), gzip };
+        let name = if gzip { "gzip" } else { "plain" };
+        for (unit, throughput) in [
+            ("events", Throughput::Elements(report.served())),
+            ("bytes", Throughput::Bytes(meter.bytes_in.get() + plan.sent)),
+        ] {
+            group.throughput(throughput);
+            group.bench_function(format!("{name}/opgraph/{unit}"), |bencher| {
+                bencher.iter_custom(|times| (0..times).map(|_| once(&access, gzip).0).sum());
+            });
+            group.bench_function(format!("{name}/floor/{unit}"), |bencher| {
+                bencher.iter(|| {
+                    let passed = RUNTIME.block_on(floor::run(&access, bodies.clone(), plan));
+                    assert_eq!(passed.expect("the floor").sent, plan.sent);
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+/// One tenant, on fresh state, until it has caught up.
+fn once(access: &Access, gzip: bool) -> (Duration, Arc<Meter>) {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let config = config(access, gzip, dir.path());
+    let store = SledStore::open(&config.state_dir, OpenOptions::default()).expect("a state");
+    let client = Client::new(&ClientSettings::default()).expect("a client");
+    let closing = CancellationToken::new();
+    let shared = Shared { store, client, clock: Clock::system(), closing, drain: Duration::from_secs(30) };
+    let meter = Arc::new(Meter::default());
+    let tenant = config.tenants.into_iter().next().expect("a tenant");
+    let begun = Instant::now();
+    let drained =
+        RUNTIME.block_on(tenant::run(tenant, Pace::Once, shared, meter.clone())).expect("it is drained");
+    assert!(drained.halted.is_empty());
+    (begun.elapsed(), meter)
+}
+
+fn config(access: &Access, gzip: bool, dir: &Path) -> Config {
+    let private = |name: &str, text: &str| {
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(dir.join(name)).expect("a file");
+        file.write_all(text.as_bytes()).expect("a token");
+    };
+    private("events", &access.events_token);
+    private("jupiterone", &access.jupiterone_token);
+    let Access { url, account, instance, .. } = access;
+    let text = format!(
+        r#"state_dir = "state"
+[[tenant]]
+name = "bench"
+polling_interval = "DISABLED"
+[tenant.events]
+base_url = "{url}"
+token = {{ file = "events" }}
+limits = {{ per_minute = 1000000, per_hour = 50000000 }}
+[tenant.jupiterone]
+base_url = "{url}"
+account = "{account}"
+token = {{ file = "jupiterone" }}
+integration_instance_id = "{instance}"
+gzip = {gzip}
+"#
+    );
+    Config::parse(&text, &dir.join("opgraph.toml")).expect("a configuration")
+}

@@ -1,0 +1,51 @@
+//! The door of the benches into dedup.
+
+use std::fmt;
+
+use opgraph_state::{Fingerprint, Store, StoreError};
+
+use super::{Memory, Recent, Seen};
+use crate::stream::{Events, Stream};
+
+/// What dedup remembers of one stream.
+pub struct Remembered(Seen);
+
+impl Remembered {
+    /// Remembers the newest `recent` ids of what is to come.
+    pub fn new(recent: usize) -> Remembered {
+        Remembered(Seen { recent: Recent::new(recent), horizon: None })
+    }
+
+    /// Reads back what is remembered during a rewind: the whole horizon.
+    ///
+    /// # Errors
+    ///
+    /// If the state cannot be read.
+    pub async fn recalled<T: Store>(
+        store: &T,
+        tenant: &str,
+        stream: Stream,
+        recent: usize,
+    ) -> Result<Remembered, StoreError> {
+        let mut memory = Memory { streams: Default::default(), recent };
+        memory.recall(store, tenant, stream).await?;
+        let seen = memory.streams.remove(&stream);
+        Ok(seen.map_or_else(|| Remembered::new(recent), Remembered))
+    }
+
+    /// Drops the events that were seen; answers the ids of the others.
+    pub fn pass(&mut self, events: &mut Events) -> Vec<Fingerprint> {
+        self.0.pass(events)
+    }
+
+    /// How many ids are remembered, and the bytes that takes.
+    pub fn size(&self) -> (usize, usize) {
+        self.0.size()
+    }
+}
+
+impl fmt::Debug for Remembered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Remembered").field(&self.size()).finish()
+    }
+}
