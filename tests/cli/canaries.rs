@@ -85,8 +85,14 @@ fn in_files(dir: &Path, canaries: &[String]) -> Vec<String> {
 
 /// Runs until all items are opened, and searches while the process lives.
 async fn searched(failpoints: &str, opened: u64) {
-    let config =
-        Config { events: 100, users: 8, vaults: VAULTS, items_per_vault: ITEMS, poison: 0.1, ..Config::default() };
+    let config = Config {
+        events: 100,
+        users: 8,
+        vaults: VAULTS,
+        items_per_vault: ITEMS,
+        poison: 0.1,
+        ..Config::default()
+    };
     let simulator = Simulator::start(config).await.unwrap();
     // Answers that break off within an item, or are none.
     for (nth, fault) in [(2, Fault::Truncated), (5, Fault::Malformed), (9, Fault::ResetWithin)] {
@@ -127,7 +133,8 @@ async fn searched(failpoints: &str, opened: u64) {
         assert!(place.path(written).exists(), "{written} was searched");
     }
     assert_eq!(fs::metadata(place.path("state")).unwrap().permissions().mode() & 0o77, 0);
-    assert!(fs::metadata(place.path("stderr")).unwrap().len() > 100_000, "trace says a lot");
+    let said = fs::read_to_string(place.path("stderr")).unwrap();
+    assert!(said.contains("TRACE"), "the loudest level: {} bytes", said.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

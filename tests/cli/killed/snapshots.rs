@@ -136,7 +136,8 @@ async fn judge(Case { sink, deaths }: &Case) -> Result<(), String> {
         }
         if *sink != Sink::Scope {
             let (now, there) = (held_keys(&place), account.keys());
-            let lost: Vec<_> = before.iter().filter(|key| there.contains(*key) && !now.contains(*key)).collect();
+            let lost: Vec<_> =
+                before.iter().filter(|key| there.contains(*key) && !now.contains(*key)).collect();
             if !lost.is_empty() {
                 return Err(format!("removed in round {round}, and still there: {lost:?}"));
             }
