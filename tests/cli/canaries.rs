@@ -133,7 +133,8 @@ async fn searched(failpoints: &str, opened: u64) {
         assert!(place.path(written).exists(), "{written} was searched");
     }
     assert_eq!(fs::metadata(place.path("state")).unwrap().permissions().mode() & 0o77, 0);
-    assert!(fs::metadata(place.path("stderr")).unwrap().len() > 100_000, "trace says a lot");
+    let said = fs::read_to_string(place.path("stderr")).unwrap();
+    assert!(said.contains("TRACE"), "the loudest level: {} bytes", said.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
