@@ -206,7 +206,9 @@ fn is_newest(told: &[(usize, Telling)], held: &Held) {
         let tells = |n: usize, telling: &Telling| telling.records(n).iter().any(|record| record.key == key);
         let of: Vec<&(usize, Telling)> = told.iter().filter(|(n, telling)| tells(*n, telling)).collect();
         let newest = of.iter().map(|(n, telling)| match *telling {
-            Telling::Event { minute, named, .. } if !key.contains("_vault:") => (u64::from(named), minute as u64, *n as u64),
+            Telling::Event { minute, named, .. } if !key.contains("_vault:") => {
+                (u64::from(named), minute as u64, *n as u64)
+            }
             Telling::Event { .. } => (0, 0, 0),
             Telling::Vault { attributes, contents, .. } => (1, attributes + contents, 0),
             Telling::Item { version, attributes, opened, .. } => (version, attributes, u64::from(opened)),

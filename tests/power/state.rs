@@ -42,7 +42,13 @@ fn item(number: u64) -> ListedItem {
 fn vault(number: u64) -> ListedVault {
     let version = Some(number);
     let id = "v".to_owned();
-    ListedVault { id, attribute_version: version, content_version: version, details: true, ..ListedVault::default() }
+    ListedVault {
+        id,
+        attribute_version: version,
+        content_version: version,
+        details: true,
+        ..ListedVault::default()
+    }
 }
 
 /// What commit `number` lists: the vault, and an item in the place of the one before.

@@ -40,8 +40,7 @@ fn listing(vaults: &[(&str, &str, &[&str])], at: i64) -> Listing {
             listing.inventory.push(InventoryChange::Item(item));
         }
         let id = (*id).to_owned();
-        let vault =
-            ListedVault { id, ..ListedVault::default() };
+        let vault = ListedVault { id, ..ListedVault::default() };
         listing.inventory.push(InventoryChange::Vault(vault));
     }
     listing

@@ -32,7 +32,10 @@ async fn a_slow_sink_slows_the_snapshot_and_no_more_is_read_than_the_allowance_h
             account.vault(vault, &[]);
             for n in 0..ITEMS / 6 {
                 let long = format!("{n} {}", "x".repeat(1_500));
-                account.put(vault, opgraph::source::connect::Item { title: Some(long), ..item(&format!("{vault}{n}"), 1) });
+                account.put(
+                    vault,
+                    opgraph::source::connect::Item { title: Some(long), ..item(&format!("{vault}{n}"), 1) },
+                );
             }
         }
     });

@@ -351,7 +351,9 @@ async fn an_item_that_comes_back_is_there_again_whatever_its_version() {
 
 #[tokio::test(start_paused = true)]
 async fn an_item_that_moves_while_one_of_its_vaults_cannot_be_listed_is_right_in_the_end() {
-    for (fails, from, to) in [("items v", "v", "w"), ("items w", "v", "w"), ("items v", "w", "v"), ("items w", "w", "v")] {
+    for (fails, from, to) in
+        [("items v", "v", "w"), ("items w", "v", "w"), ("items v", "w", "v"), ("items w", "w", "v")]
+    {
         let place = Place::new();
         place.fake.with(|account| {
             account.vault("v", &["a", "b"]);

@@ -146,11 +146,13 @@ impl Account {
             _ => {
                 // One that was taken comes back as it was, or a new one comes.
                 let id = format!("i{}", pick(ITEMS as usize));
-                let held_by = |held: &BTreeMap<String, Held>| held.values().any(|(_, items)| items.contains_key(&id));
+                let held_by =
+                    |held: &BTreeMap<String, Held>| held.values().any(|(_, items)| items.contains_key(&id));
                 if held_by(&self.there) || held_by(&self.away) {
                     return;
                 }
-                let fresh = Item { id: id.clone(), title: Some(id.clone()), version: Some(1), ..Item::default() };
+                let fresh =
+                    Item { id: id.clone(), title: Some(id.clone()), version: Some(1), ..Item::default() };
                 let item = self.taken.remove(&id).unwrap_or(fresh);
                 let held = self.there.get_mut(&name).unwrap();
                 held.1.insert(id, item);
@@ -203,7 +205,8 @@ impl Vaults {
     pub(super) fn removed_by_mistake(&self, commit: &Commit, listed: &[ListedItem]) -> Option<String> {
         let account = self.account();
         let back: BTreeSet<&str> = commit.directory.iter().map(|entry| entry.key.as_str()).collect();
-        let place = |vault: &str, item: &str| format!("one_password_vault:{vault}|has|one_password_secret:{item}");
+        let place =
+            |vault: &str, item: &str| format!("one_password_vault:{vault}|has|one_password_secret:{item}");
         let wrong = |key: &&String| {
             let is_right = if let Some(item) = key.strip_prefix("one_password_secret:") {
                 let mut places = listed.iter().filter(|known| known.id == item);
