@@ -84,6 +84,7 @@ fn in_files(dir: &Path, canaries: &[String]) -> Vec<String> {
 }
 
 /// Runs until all items are opened, and searches while the process lives.
+#[expect(clippy::print_stderr, reason = "a test that was skipped has to say so")]
 async fn searched(failpoints: &str, opened: u64) {
     let config = Config {
         events: 100,

@@ -122,6 +122,7 @@ pub(super) async fn run<L: Lister, T: Store>(
     loop {
         with.meter.snapshots.state.set(StreamState::Reading);
         let ended = tokio::select! {
+            biased;
             ended = with.make(early) => ended,
             () = closing.cancelled() => return Ok(None),
         };
@@ -153,6 +154,7 @@ pub(super) async fn run<L: Lister, T: Store>(
             return Ok(None);
         }
         tokio::select! {
+            biased;
             () = sleep_until(next) => (),
             () = closing.cancelled() => return Ok(None),
         }
@@ -163,12 +165,13 @@ pub(super) async fn run<L: Lister, T: Store>(
     }
 }
 
-/// The pauses before a failed snapshot is made again: a minute at first, the interval later.
+/// The pauses before a failed snapshot is made again: a minute at first, the
+/// interval later. Without chance: nobody else asks the same server.
 fn pauses(interval: Duration) -> ExponentialBackoff {
     ExponentialBackoffBuilder::new()
         .with_initial_interval(FIRST_PAUSE.min(interval))
         .with_max_interval(interval)
-        .with_randomization_factor(0.2)
+        .with_randomization_factor(0.0)
         .with_max_elapsed_time(None)
         .build()
 }

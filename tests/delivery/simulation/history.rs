@@ -293,32 +293,37 @@ impl History {
         for sink in &self.sinks[..sinks] {
             self.holds(&sink.held())?;
             if plan.connect {
-                self.holds_vaults(&sink.held().records)?;
+                self.holds_vaults(&sink.held().records, true)?;
             }
         }
         if plan.connect { self.inventory().await } else { Ok(()) }
     }
 
-    /// A sink holds the vaults and items that there are, stubs of vaults that
-    /// events name, and no others.
-    fn holds_vaults(&self, held: &BTreeMap<String, Kept>) -> Result<(), String> {
+    /// A sink or the directory holds the vaults and items that there are, stubs
+    /// of vaults that events name, and no others. A sink may hold or lack what
+    /// only a run knew of that ended before its commit, or was not the newest.
+    fn holds_vaults(&self, held: &BTreeMap<String, Kept>, is_sink: bool) -> Result<(), String> {
         use opgraph::graph::{EntityType::*, RecordType::*, RelationshipType::*};
-        let World { vaults, plan, .. } = &*self.world;
+        let World { vaults, plan, watch, .. } = &*self.world;
+        let seen = watch.seen();
         let named = held.iter().filter(|(_, kept)| kept.of == Relationship(ActorPerformedVault));
         let named: HashSet<&str> = named.filter_map(|(key, _)| key.rsplit('|').next()).collect();
         let mut truth = vaults.truth(plan.details);
         let ours = [Entity(Vault), Entity(Secret), Relationship(VaultHasSecret)];
         for (key, kept) in held.iter().filter(|(_, kept)| ours.contains(&kept.of)) {
-            let is_right = match truth.remove(key) {
-                Some(json) => json == kept.json,
+            let expected = truth.remove(key);
+            let is_right = match &expected {
+                Some(json) => *json == kept.json,
                 None => named.contains(key.as_str()) && kept.version.rank == STUB,
             };
-            if !is_right {
-                return Err(format!("in the end {} is in the graph\n{plan:#?}", kept.json));
+            let is_unknown = is_sink && seen.unknown.contains(&(key.clone(), kept.json.clone()));
+            if !is_right && !is_unknown {
+                let json = &kept.json;
+                return Err(format!("in the end {json} is held, not {expected:?}\n{plan:#?}"));
             }
         }
-        match truth.into_keys().next() {
-            Some(key) => Err(format!("in the end {key} is not in the graph\n{plan:#?}")),
+        match truth.into_keys().find(|key| !(is_sink && seen.undone.contains(key))) {
+            Some(key) => Err(format!("in the end {key} is not held\n{plan:#?}")),
             None => Ok(()),
         }
     }
@@ -344,7 +349,7 @@ impl History {
                 directory.insert(key, Kept { of, version, json: record });
             }
         }
-        self.holds_vaults(&directory)
+        self.holds_vaults(&directory, false)
     }
 
     fn holds(&self, held: &Held) -> Result<(), String> {

@@ -136,7 +136,7 @@ fn cursor_never_passes_an_unacknowledged_event() {
             && commits > 20 * seeds
             && fenced > seeds / 20
             && rewinds > seeds / 2
-            && removed > seeds
+            && removed > seeds / 4
     );
 }
 

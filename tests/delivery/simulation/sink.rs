@@ -131,6 +131,9 @@ impl Upload for ScriptedUpload {
     async fn finish(mut self, coverage: Coverage) -> Result<Ack, SinkError> {
         self.sink.linger(100).await;
         let upload = std::mem::replace(&mut self.upload, self.sink.inner.open());
+        if matches!(self.fate, Fate::Taken | Fate::AnswerLost) {
+            self.sink.world.watch.written(self.sink.epoch, &coverage);
+        }
         match self.fate {
             Fate::Taken => {
                 let ack = upload.finish(coverage).await?;

@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, MutexGuard},
 };
 
-use opgraph::stream::Stream;
+use opgraph::{page::Coverage, stream::Stream};
 use opgraph_state::{Checkpoint, Commit, Cursor, Epoch, UnixMs};
 use tokio::time::Instant;
 
@@ -29,6 +29,11 @@ pub(super) struct Seen {
     pub(super) runs: BTreeMap<Epoch, Flow>,
     plan: Plan,
     pub(super) counted: Counted,
+    /// Shared records, by key and content, that a sink has taken and no commit
+    /// has made known: where the run has ended, nobody knows that they are there.
+    pub(super) unknown: HashSet<(String, String)>,
+    /// Keys that a run took out of a sink when it was not the newest any more.
+    pub(super) undone: HashSet<String>,
 }
 
 /// How much happened.
@@ -86,6 +91,8 @@ impl Watch {
             runs: BTreeMap::new(),
             plan: plan.clone(),
             counted: Counted::default(),
+            unknown: HashSet::new(),
+            undone: HashSet::new(),
         };
         Watch { zero: Instant::now(), seen: Mutex::new(seen) }
     }
@@ -176,6 +183,9 @@ impl Watch {
         {
             let seen = &mut *self.seen();
             seen.counted.commits += 1;
+            for entry in &commit.directory {
+                seen.unknown.remove(&(entry.key.clone(), entry.record.clone()));
+            }
             for entry in &commit.quarantined {
                 let stream = Stream::named(&entry.stream).unwrap();
                 match truth.log(stream).by_body(&entry.body) {
@@ -236,6 +246,21 @@ impl Watch {
         let of = &mut seen.streams[stream as usize];
         of.cursor = Some(stored.cursor.clone());
         of.newest = stored.newest_event;
+    }
+
+    /// A sink takes what an upload covers, whatever becomes of the answer.
+    pub(super) fn written(&self, epoch: Epoch, coverage: &Coverage) {
+        let seen = &mut *self.seen();
+        let is_newest = seen.epoch == epoch;
+        if !is_newest {
+            seen.undone.extend(coverage.gone().cloned());
+        }
+        for entry in coverage.shared() {
+            seen.unknown.insert((entry.key.clone(), entry.record.clone()));
+            if is_newest {
+                seen.undone.remove(&entry.key);
+            }
+        }
     }
 
     /// A sink has acknowledged these events.
