@@ -292,14 +292,10 @@ async fn what_is_no_more_is_removed_and_nothing_else() {
             account.fails.clear();
             account.vault_list = None;
             account.item_lists.clear();
-            account.put("w", item("late", 1));
-            account
-                .vaults
-                .keys()
-                .cloned()
-                .collect::<Vec<_>>()
-                .iter()
-                .for_each(|vault| account.rename(vault, "last"));
+            for vault in account.vaults.keys().cloned().collect::<Vec<_>>() {
+                account.put(&vault, item(&format!("late-{vault}"), 1));
+                account.rename(&vault, "last");
+            }
         });
         place.whole().await;
         place.whole().await;
