@@ -2,7 +2,10 @@
 
 use std::{
     num::NonZeroU32,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -13,7 +16,10 @@ use governor::{
     nanos::Nanos,
     state::{InMemoryState, NotKeyed},
 };
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
 
 /// What the API allows one account, in any window of a minute and of an hour.
 ///
@@ -44,11 +50,19 @@ impl Default for Limits {
 /// they were sent.
 #[derive(Debug)]
 pub struct Budget {
-    hour: Cell,
-    minute: Cell,
+    cells: watch::Sender<Arc<Cells>>,
+    /// Requests let through so far.
+    granted: AtomicU64,
     /// Waiting takes turns: without it, one of forty tasks got twice as many turns as another.
     turn: tokio::sync::Mutex<()>,
     hold: Mutex<Option<Hold>>,
+}
+
+/// One cell a window. A request needs one of each.
+#[derive(Debug)]
+struct Cells {
+    hour: Cell,
+    minute: Cell,
 }
 
 /// A pause that a 429 imposed.
@@ -67,10 +81,9 @@ impl Budget {
     /// Starting empty is always right: a cell cannot be emptier than empty, so
     /// both runs together keep to the limits, wherever the first one was killed.
     pub fn new(limits: Limits, idle: Option<Duration>) -> Budget {
-        let clock = TokioClock { start: Instant::now() };
         Budget {
-            hour: Cell::new(limits.per_hour, Duration::from_secs(3600), clock.clone(), idle),
-            minute: Cell::new(limits.per_minute, Duration::from_secs(60), clock, idle),
+            cells: watch::Sender::new(Arc::new(Cells::new(limits, idle))),
+            granted: AtomicU64::new(0),
             turn: tokio::sync::Mutex::new(()),
             hold: Mutex::new(None),
         }
@@ -81,19 +94,42 @@ impl Budget {
     /// Cancelling it may waste one request of the hour, never gain one.
     pub async fn acquire(&self) {
         let _turn = self.turn.lock().await;
+        let mut cells = self.cells.subscribe();
         // The scarcer cell first: then no minute's worth is taken for a request
         // that has to wait for the hour.
-        for cell in [&self.hour, &self.minute] {
+        for cell in [Cells::hour, Cells::minute] {
             loop {
                 self.hold_is_over().await;
-                match cell.take() {
-                    Ok(()) => break,
-                    Err(wait) => sleep(wait).await,
+                let now = cells.borrow_and_update().clone();
+                let Err(wait) = cell(&now).take() else { break };
+                tokio::select! {
+                    () = sleep(wait) => (),
+                    // Other limits: how long there is to wait is another question.
+                    _ = cells.changed() => (),
                 }
             }
         }
         // A hold may have been placed while this turn waited for the minute.
         self.hold_is_over().await;
+        self.granted.fetch_add(1, Relaxed);
+    }
+
+    /// Waits until `requests` that were made elsewhere are paid for.
+    pub async fn pay(&self, requests: u64) {
+        for _ in 0..requests {
+            self.acquire().await;
+        }
+    }
+
+    /// Requests let through so far.
+    pub fn granted(&self) -> u64 {
+        self.granted.load(Relaxed)
+    }
+
+    /// Keeps to other limits from now on. The cells are taken as empty, which is
+    /// always right, whatever was let through before.
+    pub fn keep_to(&self, limits: Limits) {
+        self.cells.send_replace(Arc::new(Cells::new(limits, Some(Duration::ZERO))));
     }
 
     /// Takes a 429 at its word: nothing is left, and nobody asks again for
@@ -114,8 +150,9 @@ impl Budget {
                     Some(hold) if hold.until > Instant::now() => hold.until,
                     Some(hold) => {
                         if !std::mem::replace(&mut hold.over, true) {
-                            self.hour.drain();
-                            self.minute.drain();
+                            let cells = self.cells.borrow();
+                            cells.hour.drain();
+                            cells.minute.drain();
                         }
                         return;
                     }
@@ -128,6 +165,24 @@ impl Budget {
 
     fn hold(&self) -> MutexGuard<'_, Option<Hold>> {
         self.hold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Cells {
+    fn new(limits: Limits, idle: Option<Duration>) -> Cells {
+        let clock = TokioClock { start: Instant::now() };
+        Cells {
+            hour: Cell::new(limits.per_hour, Duration::from_secs(3600), clock.clone(), idle),
+            minute: Cell::new(limits.per_minute, Duration::from_secs(60), clock, idle),
+        }
+    }
+
+    fn hour(&self) -> &Cell {
+        &self.hour
+    }
+
+    fn minute(&self) -> &Cell {
+        &self.minute
     }
 }
 
