@@ -136,7 +136,9 @@ impl<T: Store + Clone> Tenants<T> {
                     running.leave();
                     &mut changes.changed
                 }
-                Some(running) if running.leaving || running.is_to_start_again(self.meters.get(name.as_str())) => {
+                Some(running)
+                    if running.leaving || running.is_to_start_again(self.meters.get(name.as_str())) =>
+                {
                     running.leave();
                     &mut changes.restarted
                 }
@@ -210,12 +212,14 @@ impl<T: Store + Clone> Tenants<T> {
             !gone
         });
         if !self.shared.closing.is_cancelled() && self.running.values().all(|running| !running.leaving) {
-            let missing = self.wanted.iter().filter(|tenant| !self.running.contains_key(tenant.name.as_str()));
+            let missing =
+                self.wanted.iter().filter(|tenant| !self.running.contains_key(tenant.name.as_str()));
             for (turn, tenant) in missing.cloned().collect::<Vec<_>>().into_iter().enumerate() {
                 self.start(tenant, STAGGER * turn as u32);
             }
         }
-        let known = |name: &str| self.meters.get_key_value(name).map(|(name, meter)| (name.clone(), meter.clone()));
+        let known =
+            |name: &str| self.meters.get_key_value(name).map(|(name, meter)| (name.clone(), meter.clone()));
         let mut list: Vec<_> = self.wanted.iter().filter_map(|tenant| known(&tenant.name)).collect();
         let rest = self.running.keys().filter(|name| !list.iter().any(|(listed, _)| listed == *name));
         list.extend(rest.filter_map(|name| known(name)).collect::<Vec<_>>());
@@ -246,7 +250,9 @@ impl Running {
 
     /// Whether somebody who has the configuration read again expects more of it than to go on.
     fn is_to_start_again(&self, meter: Option<&Arc<Meter>>) -> bool {
-        self.ended.is_some() || self.tokens != stamps(&self.configured) || meter.is_some_and(|meter| meter.has_halted())
+        self.ended.is_some()
+            || self.tokens != stamps(&self.configured)
+            || meter.is_some_and(|meter| meter.has_halted())
     }
 }
 

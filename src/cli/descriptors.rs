@@ -20,7 +20,8 @@ pub(super) fn allow(tenants: usize) {
     if let Some(allowed) = getrlimit(Resource::Nofile).current.filter(|allowed| *allowed < wanted) {
         warn!(
             allowed,
-            wanted, "few open files are allowed for so many tenants: raise it (`ulimit -n`, systemd `LimitNOFILE=`)"
+            wanted,
+            "few open files are allowed for so many tenants: raise it (`ulimit -n`, systemd `LimitNOFILE=`)"
         );
     }
 }

@@ -49,7 +49,8 @@ pub(super) fn ignored() -> Result<impl Future<Output = ()> + Send, Failed> {
 }
 
 fn listen() -> Result<Signal, Failed> {
-    signal(SignalKind::hangup()).map_err(|error| Failed::new(Exit::Other, "listen for signals").because(error))
+    signal(SignalKind::hangup())
+        .map_err(|error| Failed::new(Exit::Other, "listen for signals").because(error))
 }
 
 /// Reads the tenants again; `None` if something is wrong, which has been told.

@@ -126,10 +126,19 @@ impl Budget {
         self.granted.load(Relaxed)
     }
 
-    /// Keeps to other limits from now on. The cells are taken as empty, which is
-    /// always right, whatever was let through before.
+    /// Keeps to other limits from now on, and starts them empty.
+    ///
+    /// What was let through a moment ago counts against lower ones, up to a
+    /// burst and what refills in six seconds: two tenants that start together
+    /// with different limits keep to the lower ones from the first request on.
     pub fn keep_to(&self, limits: Limits) {
-        self.cells.send_replace(Arc::new(Cells::new(limits, Some(Duration::ZERO))));
+        let old = self.cells.send_replace(Arc::new(Cells::new(limits, Some(Duration::ZERO))));
+        let new = self.cells.borrow().clone();
+        let lower = new.hour.period > old.hour.period || new.minute.period > old.minute.period;
+        let made = self.granted().min(u64::from(old.minute.limit.get() / 6));
+        if let Some(made) = u32::try_from(made).ok().filter(|made| lower && *made > 0) {
+            self.empty(new.hour.period.max(new.minute.period) * made);
+        }
     }
 
     /// Takes a 429 at its word: nothing is left, and nobody asks again for
@@ -191,6 +200,9 @@ impl Cells {
 struct Cell {
     limiter: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Nanos>>,
     clock: TokioClock,
+    limit: NonZeroU32,
+    /// The time in which one request is refilled.
+    period: Duration,
 }
 
 impl Cell {
@@ -199,7 +211,7 @@ impl Cell {
         let period = window.mul_f64(1.0 / (0.9 * f64::from(limit.get())));
         let quota = Quota::with_period(period).expect("a period is never zero: a limit is at most u32::MAX");
         let limiter = RateLimiter::direct_with_clock(quota.allow_burst(burst), clock.clone());
-        let cell = Cell { limiter, clock };
+        let cell = Cell { limiter, clock, limit, period };
         if let Some(idle) = idle {
             let refilled = (idle.as_secs_f64() / period.as_secs_f64()) as u32;
             for _ in refilled..burst.get() {
@@ -325,6 +337,29 @@ mod tests {
         assert!(times[0] >= Duration::from_secs(30));
         // The burst is gone as well: nine a second is what refills.
         assert!((5..=10).contains(&times.len()), "{}", times.len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lower_limits_hold_from_the_first_request_on_and_higher_ones_at_once() {
+        let of =
+            |per_minute| Limits { per_minute: NonZeroU32::new(per_minute).unwrap(), ..Limits::default() };
+        for (lower, late) in [(300, 0), (300, 20), (300, 4000), (60, 20), (12, 1000)] {
+            let (budget, start) = (Arc::new(Budget::new(of(600), None)), Instant::now());
+            let other = async {
+                sleep(Duration::from_millis(late)).await;
+                budget.keep_to(of(lower));
+                sleep(5 * MINUTE).await;
+                budget.keep_to(of(600));
+            };
+            let (times, ()) = tokio::join!(saturate(budget.clone(), start, 7 * MINUTE, 3), other);
+            let times = sorted(times);
+            let until = start.elapsed() - 2 * MINUTE;
+            let (low, high): (Vec<_>, Vec<_>) = times.into_iter().partition(|at| *at < until);
+            // A limit that the burst alone exceeds can only be kept afterwards.
+            let most = densest(&low, MINUTE);
+            assert!(most <= lower.max(100) as usize, "{lower} after {late} ms: {most}");
+            assert!(high.len() > 1000 && densest(&high, MINUTE) <= 600, "{}", high.len());
+        }
     }
 
     #[tokio::test(start_paused = true)]

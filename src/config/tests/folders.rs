@@ -100,7 +100,10 @@ fn the_problems_of_all_files_come_to_light_at_once_each_under_its_own_name() {
         "{found:#?}"
     );
     let main = "hint: it concerns all tenants: write it into the main file";
-    assert_eq!(found[2], format!("d/2.toml:1:1: state_dir: this key has no place in a folder of tenants\n  {main}"));
+    assert_eq!(
+        found[2],
+        format!("d/2.toml:1:1: state_dir: this key has no place in a folder of tenants\n  {main}")
+    );
     assert_eq!(found[3], "d/2.toml:2:1: allow_custom_host: unknown key\n  hint: the keys here are tenant");
     assert_eq!(
         found[8],
@@ -135,8 +138,10 @@ fn a_folder_that_cannot_be_read_is_a_problem_of_the_file_that_names_it() {
     let dir = folder(&[("opgraph.toml", "tenants = \"d\"")]);
     assert_eq!(
         wrong(&dir, "opgraph.toml"),
-        ["opgraph.toml:1:11: tenants: cannot read the folder `d`: No such file or directory (os error 2)\n  \
-          hint: name a folder of files that end with `.toml`, or leave `tenants` out"]
+        [
+            "opgraph.toml:1:11: tenants: cannot read the folder `d`: No such file or directory (os error 2)\n  \
+          hint: name a folder of files that end with `.toml`, or leave `tenants` out"
+        ]
     );
     fs::create_dir(dir.path().join("d")).unwrap();
     assert_eq!(

@@ -52,7 +52,12 @@ impl Outside for Given {
 
     async fn access(&self) -> Result<Access, RunError> {
         let (url, token) = &self.events;
-        Ok(Access { base_url: url.parse().unwrap(), token: token.clone().into(), expires: None, account: None })
+        Ok(Access {
+            base_url: url.parse().unwrap(),
+            token: token.clone().into(),
+            expires: None,
+            account: None,
+        })
     }
 
     async fn sink(&self, epoch: Epoch, unsettled: Vec<UploadNote>) -> Result<Self::Sink, SinkError> {
