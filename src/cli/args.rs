@@ -109,6 +109,9 @@ pub struct Run {
     /// Write logs and the summary as JSON, one object a line
     #[arg(long)]
     pub json: bool,
+    /// When only a person can go on, wait for SIGHUP or SIGTERM: for who is restarted whatever the exit code
+    #[arg(long, conflicts_with = "once")]
+    pub stay: bool,
     /// How many seconds a stop may take to finish what is in flight
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub drain: Duration,
@@ -375,7 +378,10 @@ Examples:
   opgraph run --config opgraph.toml
 
 Tokens come from the variables OP_EVENTS_TOKEN and JUPITERONE_API_KEY, from files that only their
-owner may read, or (in a configuration file) from 1Password's CLI. No flag takes one.";
+owner may read, or (in a configuration file) from 1Password's CLI. No flag takes one.
+
+SIGTERM and SIGINT finish what is in flight and stop. SIGHUP reads the configuration again: if it
+makes sense, opgraph goes on with it, else as before.";
 
 const DEMO_EXAMPLES: &str = "\
 Examples:

@@ -43,9 +43,8 @@ impl Person for Terminal {
 
     fn secret(&mut self, question: &str) -> Result<Option<SecretString>, Failed> {
         loop {
-            let mut stderr = io::stderr();
-            let typed = write!(stderr, "{question} ").and_then(|()| stderr.flush()).and_then(|()| unseen());
-            let _ = writeln!(stderr);
+            let typed = unseen(question);
+            let _ = writeln!(io::stderr());
             let failed = |error: io::Error| Failed::new(Exit::Other, "ask").because(error);
             let Some(typed) = typed.map_err(failed)? else { return Err(nobody()) };
             if typed.is_empty() {
@@ -64,11 +63,15 @@ fn nobody() -> Failed {
         .hint("say `--no-input` and use flags")
 }
 
-/// Reads a line of which the terminal shows nothing. `None` if it was broken
+/// Asks for a line of which the terminal shows nothing. `None` if it was broken
 /// off: keys that would end the process at once are read here instead, because
 /// the terminal would stay mute.
-fn unseen() -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+fn unseen(question: &str) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    // First: somebody may type as soon as there is a question.
     let _mute = Mute::start()?;
+    let mut stderr = io::stderr();
+    write!(stderr, "{question} ")?;
+    stderr.flush()?;
     // Room for all of it at once: growing would leave copies behind.
     let mut typed = Zeroizing::new(Vec::with_capacity(LONGEST_TOKEN + 3));
     let mut stdin = io::stdin().lock();

@@ -43,7 +43,8 @@ mod tests {
     fn every_command_has_a_page_and_every_shell_its_completions() {
         fn pages(command: &clap::Command, name: &str, found: &mut Vec<String>) {
             found.push(format!("{name}.1"));
-            for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
+            for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")
+            {
                 pages(sub, &format!("{name}-{}", sub.get_name()), found);
             }
         }

@@ -44,6 +44,8 @@ mod out;
 
 mod progress;
 
+mod signals;
+
 mod summary;
 
 use std::process::ExitCode;

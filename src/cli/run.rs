@@ -3,13 +3,9 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use opgraph_state::{OpenOptions, SledStore};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    task::JoinSet,
-    time::Instant,
-};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use tracing::{info, warn};
+use tokio::{task::JoinSet, time::Instant};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{error, info, warn};
 
 use super::{
     args::Run,
@@ -17,6 +13,7 @@ use super::{
     heal,
     logs::Screen,
     out, progress,
+    signals::Signals,
     summary::Summary,
 };
 use crate::{
@@ -31,22 +28,34 @@ use crate::{
 
 /// Runs the command.
 pub(super) async fn run(run: Run, screen: Screen, quiet: bool) -> Result<(), Failed> {
-    let config = Config::from_flags(&run.flags)?;
+    let mut config = Config::from_flags(&run.flags)?;
     config.check_tokens()?;
-    let orders = Orders { once: run.once, drain: run.drain, watched: !quiet };
-    let ended = tenants(config, &orders, &screen, Clock::system()).await?;
-    if run.once && !quiet {
-        for summary in &ended.summaries {
-            if run.json { out::json(summary)? } else { out::print(summary) }
+    let orders = Orders { once: run.once, stay: run.stay, drain: run.drain, watched: !quiet };
+    let signals = Signals::listen(Some(run.flags.clone()))?;
+    loop {
+        let ended = tenants(config, &orders, &screen, Clock::system(), &signals).await?;
+        if run.once && !quiet {
+            for summary in &ended.summaries {
+                if run.json { out::json(summary)? } else { out::print(summary) }
+            }
+        }
+        match (signals.next(), ended.failed) {
+            // Whoever sends SIGHUP starts again what has stopped, too.
+            (Some(next), failed) => {
+                failed.iter().for_each(out::error);
+                config = next;
+            }
+            (None, failed) => return failed.map_or(Ok(()), Err),
         }
     }
-    ended.failed.map_or(Ok(()), Err)
 }
 
 /// How tenants are to be run.
 pub(super) struct Orders {
     /// Until they have caught up.
     pub(super) once: bool,
+    /// Not to end while only a person can go on.
+    pub(super) stay: bool,
     /// How long a stop may take.
     pub(super) drain: Duration,
     /// Show progress.
@@ -66,13 +75,14 @@ pub(super) async fn tenants(
     orders: &Orders,
     screen: &Screen,
     clock: Clock,
+    signals: &Signals,
 ) -> Result<Ended, Failed> {
     let store = heal::open(&config, &clock).await?;
     let client = Client::new(&ClientSettings::default())
         .map_err(|error| Failed::new(Exit::Other, "make an HTTP client").because(error))?;
-    let closing = CancellationToken::new();
-    let _signals = AbortOnDropHandle::new(tokio::spawn(on_signals(closing.clone())?));
-    let shared = Shared { store, client, clock: clock.clone(), closing, drain: orders.drain };
+    let closing = signals.closing();
+    let shared =
+        Shared { store, client, clock: clock.clone(), closing: closing.clone(), drain: orders.drain };
 
     let started = Instant::now();
     let mut running = JoinSet::new();
@@ -104,6 +114,10 @@ pub(super) async fn tenants(
     ended.sort_by_key(|(number, _)| *number);
     let took = started.elapsed();
     let failed = ended.iter().find_map(|(number, result)| failure(&meters[*number].0, result));
+    if let Some(failed) = failed.as_ref().filter(|failed| orders.stay && failed.is_for_a_person()) {
+        error!(%failed, "stopped, and only a person can go on: waiting for SIGHUP or SIGTERM");
+        closing.cancelled().await;
+    }
     let summaries = meters.iter().map(|(name, meter)| Summary::of(name, meter, took)).collect();
     Ok(Ended { summaries, failed })
 }
@@ -144,25 +158,4 @@ pub(super) fn told_if_older(store: &SledStore) {
     if let Some(report) = store.rolled_back() {
         warn!(report, "the state went backwards: reading again from what is left");
     }
-}
-
-/// The first SIGTERM or SIGINT closes and drains, the second ends the process
-/// at once. Both are safe: what is not committed is read again.
-fn on_signals(closing: CancellationToken) -> Result<impl Future<Output = ()>, Failed> {
-    let listen =
-        |kind| signal(kind).map_err(|error| Failed::new(Exit::Other, "listen for signals").because(error));
-    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-    Ok(async move {
-        for first in [true, false] {
-            tokio::select! {
-                _ = terminate.recv() => (),
-                _ = interrupt.recv() => (),
-            }
-            if first {
-                info!("stopping: finishing what is in flight; a second signal stops at once");
-                closing.cancel();
-            }
-        }
-        std::process::exit(Exit::Other as i32);
-    })
 }

@@ -20,4 +20,8 @@ mod leaks;
 
 mod quarantine;
 
+mod reload;
+
+mod setup;
+
 mod wire;

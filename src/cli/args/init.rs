@@ -22,7 +22,13 @@ pub struct Init {
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// Where the account is: com, ent, ca or eu [default: where the token says]
-    #[arg(long, value_enum, value_name = "REGION", hide_possible_values = true, conflicts_with = "events_url")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "REGION",
+        hide_possible_values = true,
+        conflicts_with = "events_url"
+    )]
     pub region: Option<Region>,
     /// Where the Events API token is read from: env:NAME, file:PATH or op://vault/item/field [default:
     /// env:OP_EVENTS_TOKEN]

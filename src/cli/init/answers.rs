@@ -81,8 +81,9 @@ pub(super) fn place(text: &str) -> Result<TokenSource, SecretError> {
 impl Answers {
     /// What flags and the environment say, with defaults for the rest.
     pub(super) fn of(init: &Init, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Answers, Failed> {
-        let variable_of =
-            |name: &str| env(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty());
+        let variable_of = |name: &str| {
+            env(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty())
+        };
         let flags = &init.tenant;
         let text = |path: &Path| path.display().to_string();
         let token = |from: &Option<String>, file: &Option<std::path::PathBuf>, usual: &str| {
@@ -132,7 +133,8 @@ impl Answers {
             plan: plan.unwrap_or_else(|| scope_of(&name)),
         });
         let usual_graph = jupiterone.is_none().then(|| crate::config::GRAPH_PATH.to_owned());
-        let url = flags.events_url.clone().or_else(|| init.region.map(|region| region.events_url().to_owned()));
+        let url =
+            flags.events_url.clone().or_else(|| init.region.map(|region| region.events_url().to_owned()));
         Ok(Answers {
             name,
             state_dir: init.state_dir.as_deref().map(text),

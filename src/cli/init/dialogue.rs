@@ -83,8 +83,8 @@ fn one(
         let text = person.answer(&shown)?;
         let text = if text.trim().is_empty() { usual } else { text.trim() };
         let mut next = answers.clone();
-        let sense = set(&mut next, text)
-            .and_then(|()| next.checked().map(drop).map_err(|error| error.to_string()));
+        let sense =
+            set(&mut next, text).and_then(|()| next.checked().map(drop).map_err(|error| error.to_string()));
         match sense {
             Ok(()) => {
                 *answers = next;
@@ -241,7 +241,8 @@ fn jupiterone(person: &mut impl Person, init: &Init, answers: &mut Answers) -> R
         person.tell("The id of an integration instance there (the better plan); or, without one, `scope`:");
         let question = format!("then scopes hold the records, with names that begin with {usual}.");
         one(person, answers, &question, "scope", |answers, text| {
-            let plan = if text == "scope" { scope_of(&answers.name) } else { Plan::Instance(text.to_owned()) };
+            let plan =
+                if text == "scope" { scope_of(&answers.name) } else { Plan::Instance(text.to_owned()) };
             if let Some(jupiterone) = &mut answers.jupiterone {
                 jupiterone.plan = plan;
             }

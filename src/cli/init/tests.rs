@@ -198,7 +198,9 @@ fn every_flag_stands_in_the_file_as_it_was_given() {
     assert_eq!(said(&text), lines, "{text}");
     parse(&text);
     // Every other key of the example stands there too, commented out.
-    for (_, key) in [("tenant", "raw_data"), ("tenant.jupiterone", "upload_age"), ("tenant.connect", "interval")] {
+    for (_, key) in
+        [("tenant", "raw_data"), ("tenant.jupiterone", "upload_age"), ("tenant.connect", "interval")]
+    {
         assert!(text.lines().any(|line| line.starts_with(&format!("# {key} = "))), "{key}");
     }
 }
