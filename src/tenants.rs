@@ -190,6 +190,16 @@ impl<T: Store + Clone> Tenants<T> {
         !self.tasks.is_empty()
     }
 
+    /// Whether any is running, or about to.
+    pub fn is_running(&self) -> bool {
+        !self.tasks.is_empty()
+    }
+
+    /// Those that have ended by themselves, and how.
+    pub fn ended(&self) -> impl Iterator<Item = (&Arc<str>, &End)> {
+        self.running.iter().filter_map(|(name, running)| Some((name, running.ended.as_ref()?)))
+    }
+
     /// How all of them ended, in the order of the configuration.
     pub fn ends(mut self) -> Vec<(Arc<str>, Arc<Meter>, End)> {
         let mut end = |name: &Arc<str>| self.running.remove(name)?.ended;

@@ -1,5 +1,7 @@
 //! The command line: every command, flag and help text.
 
+mod init;
+
 mod quarantine;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -10,7 +12,10 @@ use clap::{
 };
 use opgraph_state::UnixMs;
 
-pub use self::quarantine::{DropEntries, Entries, ListEntries, Quarantine, RetryEntries, ShowEntry};
+pub use self::{
+    init::{Init, Region},
+    quarantine::{DropEntries, Entries, ListEntries, Quarantine, RetryEntries, ShowEntry},
+};
 
 use crate::{
     config::{FileFlags, Flags, values},
@@ -71,6 +76,9 @@ pub enum Command {
     Demo(Demo),
     /// Serve the simulated 1Password and JupiterOne, and nothing else
     Simulate(Simulate),
+    /// Write a configuration file, from a few questions or from flags
+    #[command(after_help = init::EXAMPLES)]
+    Init(Box<Init>),
     /// Check the configuration and the tokens
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Check),
@@ -87,6 +95,9 @@ pub enum Command {
     Quarantine(Quarantine),
     /// Print the data model: every entity, property and relationship
     Schema(Schema),
+    /// Write shell completions and man pages, for packages
+    #[command(hide = true)]
+    Generate(Generate),
 }
 
 /// `opgraph run`
@@ -98,6 +109,9 @@ pub struct Run {
     /// Write logs and the summary as JSON, one object a line
     #[arg(long)]
     pub json: bool,
+    /// When only a person can go on, wait for SIGHUP or SIGTERM: for who is restarted whatever the exit code
+    #[arg(long, conflicts_with = "once")]
+    pub stay: bool,
     /// How many seconds a stop may take to finish what is in flight
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub drain: Duration,
@@ -213,6 +227,14 @@ pub struct Schema {
     /// Write it as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `opgraph generate`
+#[derive(Args, Clone, Debug)]
+pub struct Generate {
+    /// Write into this folder, which is made if it is not there
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
 }
 
 /// `opgraph cursors`
@@ -340,6 +362,7 @@ pub struct RewindTo {
 const EXAMPLES: &str = "\
 Examples:
   opgraph demo                           see it work; needs no account
+  opgraph init                           write a configuration file, from a few questions
   OP_EVENTS_TOKEN=… opgraph run --once   read everything into graph.db, then stop
   opgraph run --config opgraph.toml      all tenants of the file, for ever
 
@@ -355,7 +378,10 @@ Examples:
   opgraph run --config opgraph.toml
 
 Tokens come from the variables OP_EVENTS_TOKEN and JUPITERONE_API_KEY, from files that only their
-owner may read, or (in a configuration file) from 1Password's CLI. No flag takes one.";
+owner may read, or (in a configuration file) from 1Password's CLI. No flag takes one.
+
+SIGTERM and SIGINT finish what is in flight and stop. SIGHUP reads the configuration again: if it
+makes sense, opgraph goes on with it, else as before.";
 
 const DEMO_EXAMPLES: &str = "\
 Examples:

@@ -1,6 +1,6 @@
 //! `opgraph run`: all tenants, for ever or until they have caught up.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use opgraph_state::{OpenOptions, SledStore};
 use tokio::{
@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, interval},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{
     args::Run,
@@ -38,7 +38,7 @@ pub(super) async fn run(run: Run, screen: Screen, quiet: bool) -> Result<(), Fai
         reload::somebody(&config)?;
     }
     let reload = (!run.once).then_some(run.flags);
-    let orders = Orders { once: run.once, drain: run.drain, watched: !quiet, reload };
+    let orders = Orders { once: run.once, stay: run.stay, drain: run.drain, watched: !quiet, reload };
     let ended = tenants(config, &orders, &screen, Clock::system()).await?;
     if run.once && !quiet {
         for summary in &ended.summaries {
@@ -52,6 +52,8 @@ pub(super) async fn run(run: Run, screen: Screen, quiet: bool) -> Result<(), Fai
 pub(super) struct Orders {
     /// Until they have caught up.
     pub(super) once: bool,
+    /// Not to end while only a person can go on.
+    pub(super) stay: bool,
     /// How long a stop may take.
     pub(super) drain: Duration,
     /// Show progress.
@@ -87,7 +89,14 @@ pub(super) async fn tenants(
         Some(flags) => tokio::spawn(reload::on_hangup(flags, config.clone(), wanted)?),
         None => tokio::spawn(reload::ignored()?),
     });
-    let shared = Shared { store, client, budgets, clock: clock.clone(), closing, drain: orders.drain };
+    let shared = Shared {
+        store,
+        client,
+        budgets,
+        clock: clock.clone(),
+        closing: closing.clone(),
+        drain: orders.drain,
+    };
 
     let started = Instant::now();
     let mut tenants = Tenants::new(shared, orders.once);
@@ -96,9 +105,20 @@ pub(super) async fn tenants(
     let watching = progress::show(roster.clone(), clock, screen.clone(), orders);
     let watching = AbortOnDropHandle::new(tokio::spawn(watching));
     let mut looks = interval(LOOK_EVERY);
+    let is_for_a_person =
+        |(name, end): (&Arc<str>, &End)| failure(name, end).is_some_and(|failed| failed.is_for_a_person());
     loop {
+        if !tenants.is_running() {
+            if !orders.stay || !tenants.ended().any(is_for_a_person) {
+                break;
+            }
+            error!(
+                "all have halted, and only a person can go on: waiting for SIGHUP, a token file, or SIGTERM"
+            );
+        }
         tokio::select! {
-            more = tenants.next() => if !more { break },
+            _ = tenants.next(), if tenants.is_running() => (),
+            () = closing.cancelled(), if !tenants.is_running() => break,
             Some(wish) = wishes.recv() => tell(&tenants.want(wish)),
             _ = looks.tick() => tenants.look_again(),
         }

@@ -20,4 +20,6 @@ mod leaks;
 
 mod quarantine;
 
+mod setup;
+
 mod wire;
