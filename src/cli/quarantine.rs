@@ -18,6 +18,7 @@ use crate::{
     config::Config,
     graph::Written,
     http::{Client, ClientSettings, Remedy},
+    memory::Memory,
     supervisor::{RunError, Shared},
     telemetry::Meter,
     tenant,
@@ -165,6 +166,7 @@ pub(super) async fn retry(retry: RetryEntries) -> Result<(), Failed> {
     let shared = Shared {
         store: store.clone(),
         client,
+        memory: Memory::default(),
         clock: Clock::system(),
         closing: CancellationToken::new(),
         drain: Duration::ZERO,

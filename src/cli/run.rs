@@ -23,6 +23,7 @@ use crate::{
     clock::Clock,
     config::{self, Config},
     http::{Client, ClientSettings},
+    memory::Memory,
     pipeline::Drained,
     supervisor::{RunError, Shared},
     telemetry::Meter,
@@ -67,12 +68,14 @@ pub(super) async fn tenants(
     screen: &Screen,
     clock: Clock,
 ) -> Result<Ended, Failed> {
-    let store = heal::open(&config, &clock).await?;
+    let memory = Memory::divide(config.max_memory, config.tenants.len())
+        .map_err(|error| Failed::new(Exit::Configuration, "divide the memory").because(error))?;
+    let store = heal::open(&config, &memory, &clock).await?;
     let client = Client::new(&ClientSettings::default())
         .map_err(|error| Failed::new(Exit::Other, "make an HTTP client").because(error))?;
     let closing = CancellationToken::new();
     let _signals = AbortOnDropHandle::new(tokio::spawn(on_signals(closing.clone())?));
-    let shared = Shared { store, client, clock: clock.clone(), closing, drain: orders.drain };
+    let shared = Shared { store, client, memory, clock: clock.clone(), closing, drain: orders.drain };
 
     let started = Instant::now();
     let mut running = JoinSet::new();

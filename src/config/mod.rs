@@ -64,6 +64,8 @@ pub const CONNECTIONS: usize = 4;
 pub struct Config {
     /// Where the state is kept.
     pub state_dir: PathBuf,
+    /// What the process may take, in bytes: enough for its tenants ([`crate::memory`]).
+    pub max_memory: usize,
     /// Whether tokens may go to hosts beyond 1Password's, JupiterOne's and loopback.
     pub allow_custom_hosts: bool,
     /// The accounts. No two share a name, a graph file or a place in JupiterOne.
@@ -253,7 +255,13 @@ impl Config {
                 problems.or(config)?
             }
         };
-        Ok(Config { state_dir: state_dir.unwrap_or(config.state_dir), ..config })
+        let mut problems = error::Problems::on_the_command_line();
+        let max_memory = match flags::max_memory(flags, env) {
+            Some(given) => check::max_memory(&given, "", config.tenants.len(), &mut problems),
+            None => Some(config.max_memory),
+        };
+        let max_memory = problems.or(max_memory)?;
+        Ok(Config { state_dir: state_dir.unwrap_or(config.state_dir), max_memory, ..config })
     }
 
     /// Finds the state directory for commands that need nothing else: as given,

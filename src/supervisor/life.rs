@@ -74,7 +74,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         first: UnixMs,
         budget: Arc<Budget>,
     ) -> Result<Drained, RunError> {
-        let Shared { store, client, clock, closing, .. } = self.shared;
+        let Shared { store, client, memory, clock, closing, .. } = self.shared;
         let name = &self.tenant.name;
         self.warn_of_expiry(&access);
 
@@ -137,6 +137,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
             pace: self.tenant.pace,
             mapping: self.tenant.mapping.clone(),
             limits: self.tenant.limits,
+            allowance: Some(memory.pages()),
             clock: clock.clone(),
             meter: self.meter.clone(),
             closing: closing.clone(),
@@ -218,9 +219,14 @@ pub fn idle(active_until: Option<UnixMs>, now: UnixMs) -> Option<Duration> {
 }
 
 /// Says again and again that the run is alive, until it is not the tenant's newest any more.
+///
+/// All tenants do so at the same moments of the clock, so that they share the
+/// syncs: otherwise a thousand idle ones cost fifty commits a second.
 async fn stay_alive<T: Store>(store: &T, tenant: &str, epoch: Epoch, clock: &Clock) -> StoreError {
     loop {
-        sleep(RENEW_EVERY).await;
+        let every = RENEW_EVERY.as_millis() as i64;
+        let left = every - clock.now().0.rem_euclid(every);
+        sleep(Duration::from_millis(left as u64)).await;
         if let Err(error) = store.renew(tenant, epoch, clock.now().plus(LEASE)).await {
             return error;
         }

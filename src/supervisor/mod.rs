@@ -24,6 +24,7 @@ pub use self::{
 use crate::{
     clock::Clock,
     http::{self, Client, Failure, Patience, Remedy},
+    memory::Memory,
     pipeline::{self, Drained, snapshot},
     sink::{Sink, SinkError},
     source::{Lister, Pace},
@@ -117,6 +118,8 @@ pub struct Shared<T> {
     pub store: T,
     /// Connections.
     pub client: Client,
+    /// What all of them may take.
+    pub memory: Memory,
     /// The wall clock.
     pub clock: Clock,
     /// Cancelled to end all runs: fetchers close, the rest drains.

@@ -10,6 +10,7 @@ use std::{
 use opgraph::{
     clock::Clock,
     http::{Client, ClientSettings, Failure, Halt, Limits, Patience, Remedy},
+    memory::Memory,
     pipeline::{self, Drained},
     sink::{SinkError, UploadLimits, memory::MemorySink},
     source::{NoLister, Pace},
@@ -112,6 +113,7 @@ impl World<'_> {
         let shared = Shared {
             store: self.store.clone(),
             client: self.client.clone(),
+            memory: Memory::default(),
             clock: self.clock.clone(),
             closing: closing.clone(),
             drain: Duration::from_secs(30),
