@@ -33,8 +33,8 @@ pub struct Allowance {
 #[must_use = "dropped, it is given back"]
 #[derive(Debug)]
 pub struct Share {
-    _own: Option<OwnedSemaphorePermit>,
-    _common: Option<[OwnedSemaphorePermit; 2]>,
+    /// One of the tenant's own, or two of what is common.
+    _permits: Box<[OwnedSemaphorePermit]>,
 }
 
 impl Common {
@@ -47,6 +47,11 @@ impl Common {
     /// How many bytes there are in all.
     pub fn bytes(&self) -> usize {
         self.units as usize * UNIT
+    }
+
+    /// How many bytes are taken.
+    pub fn taken(&self) -> usize {
+        self.bytes() - self.permits.available_permits() * UNIT
     }
 
     async fn take(&self, units: u32) -> Option<OwnedSemaphorePermit> {
@@ -90,8 +95,8 @@ impl Allowance {
         };
         // None of the semaphores is ever closed.
         tokio::select! {
-            own = own => Share { _own: own, _common: None },
-            common = common => Share { _own: None, _common: common },
+            own = own => Share { _permits: own.into_iter().collect() },
+            common = common => Share { _permits: common.into_iter().flatten().collect() },
         }
     }
 
@@ -104,10 +109,10 @@ impl Allowance {
     /// Nobody waits and enough is there: the tenant's own first, and what
     /// exceeds it (then the count is too low) only when nothing is common.
     fn take_now(&self, units: u32, small: bool) -> Option<Share> {
-        let own = |units| Some(Share { _own: Some(self.own.take_now(units)?), _common: None });
+        let own = |units| Some(Share { _permits: [self.own.take_now(units)?].into() });
         let common = || {
             let most = self.most.take_now(units)?;
-            Some(Share { _own: None, _common: Some([most, self.common.take_now(units)?]) })
+            Some(Share { _permits: [most, self.common.take_now(units)?].into() })
         };
         if small { own(units).or_else(common) } else { common().or_else(|| own(self.own.units)) }
     }

@@ -179,8 +179,9 @@ pub type Trail = mpsc::Sender<Infallible>;
 pub enum Mapped {
     /// A page of events.
     Page(Page<Records>),
-    /// A part of a snapshot.
-    Listing(Listing),
+    /// A part of a snapshot. Boxed: a channel has memory for 32 of what it
+    /// carries before anything is sent, and every idle tenant has these channels.
+    Listing(Box<Listing>),
     /// Somebody waits for all before it to be committed: the upload ends here.
     Settle,
 }

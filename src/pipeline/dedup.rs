@@ -1,9 +1,12 @@
 //! Drops events that were seen before.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use opgraph_state::{Checkpoint, Fingerprint, Store, StoreError, die_at};
-use tokio::sync::mpsc::{Receiver, Sender};
+use tokio::{
+    sync::mpsc::{Receiver, Sender},
+    time::{Instant, timeout_at},
+};
 
 mod recent;
 
@@ -18,6 +21,10 @@ use crate::{
     telemetry::Meter,
 };
 
+/// How often it is looked whether a stream has become quiet: at most twice as
+/// long after its last event its ids are in the state alone.
+const QUIET: Duration = Duration::from_secs(600);
+
 /// Removes from each page the events that an earlier page held.
 ///
 /// A page is never swallowed, however empty it becomes. An event counts as seen
@@ -31,9 +38,22 @@ pub(super) async fn run<T: Store>(
     meter: Arc<Meter>,
     out: Sender<Page<Events>>,
 ) -> Result<(), Stopped> {
-    while let Some(mut page) = pages.recv().await {
+    let mut look = Instant::now() + QUIET;
+    loop {
+        let mut page = match timeout_at(look, pages.recv()).await {
+            Ok(Some(page)) => page,
+            Ok(None) => break,
+            Err(_) => {
+                memory.rest(&store, &tenant, &meter).await?;
+                look = Instant::now() + QUIET;
+                continue;
+            }
+        };
         die_at!("dedup.before");
         let stream = page.stream();
+        if !page.items.is_empty() {
+            memory.wake(&store, &tenant, stream).await?;
+        }
         // An entry may have been in quarantine for longer than the newest ids reach
         // back. What is read for the first page of a retry does for all of them.
         let reaches_back = !page.released().is_empty() && memory.of(stream).horizon.is_none();
@@ -49,9 +69,7 @@ pub(super) async fn run<T: Store>(
         if page.is_through() {
             seen.horizon = None;
         }
-        let (ids, bytes) = seen.size();
-        meter.stream(stream).remembered.set(ids as u64);
-        meter.stream(stream).remembered_bytes.set(bytes as u64);
+        seen.tell(stream, &meter);
         die_at!("dedup.after");
         if out.send(page).await.is_err() {
             break;
@@ -78,16 +96,55 @@ impl Memory {
     ) -> Result<Memory, StoreError> {
         let mut memory = Memory { streams: BTreeMap::new(), recent };
         for (stream, checkpoint) in streams {
-            let newest = store.seen(tenant, stream.name(), Some(recent)).await?;
-            let seen = memory.of(*stream);
-            for id in newest.into_iter().take(recent).rev() {
-                seen.recent.insert(id);
-            }
+            memory.read_back(store, tenant, *stream).await?;
             if checkpoint.rewinding {
                 memory.recall(store, tenant, *stream).await?;
             }
         }
         Ok(memory)
+    }
+
+    /// Reads back the newest ids that were committed.
+    async fn read_back<T: Store>(
+        &mut self,
+        store: &T,
+        tenant: &str,
+        stream: Stream,
+    ) -> Result<(), StoreError> {
+        let most = self.recent;
+        let newest = store.seen(tenant, stream.name(), Some(most)).await?;
+        let seen = self.of(stream);
+        for id in newest.into_iter().take(most).rev() {
+            seen.recent.insert(id);
+        }
+        Ok(())
+    }
+
+    /// Gives back the memory of streams of which nothing has come for a while,
+    /// and of which all is committed: then the state knows the ids as well.
+    async fn rest<T: Store>(&mut self, store: &T, tenant: &str, meter: &Meter) -> Result<(), StoreError> {
+        let recent = self.recent;
+        for (stream, seen) in &mut self.streams {
+            let quiet = !std::mem::take(&mut seen.met);
+            let Some(last) = seen.recent.newest().filter(|_| quiet) else { continue };
+            // The pages of a stream are committed in their order: the last one after all others.
+            let committed = store.seen(tenant, stream.name(), Some(1)).await?;
+            if committed.contains(&last) {
+                *seen = Seen { asleep: true, horizon: seen.horizon.take(), ..Seen::new(recent) };
+                seen.tell(*stream, meter);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that events have come; reads back what [`Memory::rest`] gave back.
+    async fn wake<T: Store>(&mut self, store: &T, tenant: &str, stream: Stream) -> Result<(), StoreError> {
+        let seen = self.of(stream);
+        seen.met = true;
+        if std::mem::take(&mut seen.asleep) {
+            self.read_back(store, tenant, stream).await?;
+        }
+        Ok(())
     }
 
     /// Reads the whole horizon back, until the stream has caught up again.
@@ -100,7 +157,7 @@ impl Memory {
 
     fn of(&mut self, stream: Stream) -> &mut Seen {
         let recent = self.recent;
-        self.streams.entry(stream).or_insert_with(|| Seen { recent: Recent::new(recent), horizon: None })
+        self.streams.entry(stream).or_insert_with(|| Seen::new(recent))
     }
 }
 
@@ -110,9 +167,18 @@ struct Seen {
     recent: Recent,
     /// Everything committed within the horizon, sorted: 16 bytes an id.
     horizon: Option<Box<[Fingerprint]>>,
+    /// Events have come since it was looked at last.
+    met: bool,
+    /// What was committed is not among `recent`: the state has it.
+    asleep: bool,
 }
 
 impl Seen {
+    /// Nothing was met yet.
+    fn new(recent: usize) -> Seen {
+        Seen { recent: Recent::new(recent), horizon: None, met: false, asleep: false }
+    }
+
     /// Drops the events that were met before; answers the ids of the others.
     fn pass(&mut self, events: &mut Events) -> Vec<Fingerprint> {
         let mut fresh = Vec::with_capacity(events.len());
@@ -132,6 +198,12 @@ impl Seen {
         !known && self.recent.insert(id)
     }
 
+    fn tell(&self, stream: Stream, meter: &Meter) {
+        let (ids, bytes) = self.size();
+        meter.stream(stream).remembered.set(ids as u64);
+        meter.stream(stream).remembered_bytes.set(bytes as u64);
+    }
+
     /// How many ids are remembered, and the bytes that takes.
     fn size(&self) -> (usize, usize) {
         let horizon = self.horizon.as_ref().map_or(0, |ids| ids.len());
@@ -145,7 +217,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_counted_and_an_id_of_the_horizon_takes_16_bytes() {
-        let mut seen = Seen { recent: Recent::new(4096), horizon: None };
+        let mut seen = Seen::new(4096);
         assert_eq!(seen.size(), (0, 0));
         (0..10_000).for_each(|id| assert!(seen.is_new(Fingerprint::of(&id.to_string()))));
         let (ids, bytes) = seen.size();

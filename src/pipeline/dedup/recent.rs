@@ -84,6 +84,12 @@ impl Recent {
         self.ring.capacity() * size_of::<Fingerprint>() + size_of_val(&*self.slots)
     }
 
+    /// The one that came last.
+    pub(super) fn newest(&self) -> Option<Fingerprint> {
+        // Until the ring is full, the oldest is the first.
+        if self.oldest > 0 { self.ring.get(self.oldest - 1) } else { self.ring.last() }.copied()
+    }
+
     /// Remembers an id, forgetting the oldest if need be; false if it is known.
     pub(super) fn insert(&mut self, id: Fingerprint) -> bool {
         if self.find(id, |recent, slot| recent.ring[slot.place()] == id).is_some() {
@@ -239,6 +245,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(recent.len(), model.len());
+                prop_assert_eq!(recent.newest(), model.back().copied().map(Fingerprint));
             }
             prop_assert!(is_whole(&recent));
         }

@@ -29,7 +29,7 @@ impl Outlet {
         }
         let share = self.allowance.take(weight(&listing)).await;
         let listing = Listing { trail: Some(trail.clone()), allowance: Some(share), ..listing };
-        self.out.send(Mapped::Listing(listing)).await.map_err(|_| Ended::Closed)?;
+        self.out.send(Mapped::Listing(Box::new(listing))).await.map_err(|_| Ended::Closed)?;
         die_at!("snapshot.sent");
         Ok(())
     }
