@@ -24,6 +24,7 @@ use crate::{
     clock::Clock,
     config::{Config, Flags},
     http::{Client, ClientSettings},
+    memory::Memory,
     supervisor::{Budgets, Shared},
     tenants::{Changes, End, LOOK_EVERY, Tenants},
 };
@@ -76,7 +77,9 @@ pub(super) async fn tenants(
     clock: Clock,
 ) -> Result<Ended, Failed> {
     descriptors::allow(config.tenants.len());
-    let store = heal::open(&config, &clock).await?;
+    let memory = Memory::divide(config.max_memory, config.tenants.len())
+        .map_err(|error| Failed::new(Exit::Configuration, "divide the memory").because(error))?;
+    let store = heal::open(&config, &memory, &clock).await?;
     let budgets = Budgets::after_earlier_runs(&store).await?;
     let client = Client::new(&ClientSettings::default())
         .map_err(|error| Failed::new(Exit::Other, "make an HTTP client").because(error))?;
@@ -87,7 +90,8 @@ pub(super) async fn tenants(
         Some(flags) => tokio::spawn(reload::on_hangup(flags, config.clone(), wanted)?),
         None => tokio::spawn(reload::ignored()?),
     });
-    let shared = Shared { store, client, budgets, clock: clock.clone(), closing, drain: orders.drain };
+    let (clock_too, drain) = (clock.clone(), orders.drain);
+    let shared = Shared { store, client, budgets, memory, clock: clock_too, closing, drain };
 
     let started = Instant::now();
     let mut tenants = Tenants::new(shared, orders.once);
