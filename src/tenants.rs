@@ -151,6 +151,7 @@ impl<T: Store + Clone> Tenants<T> {
             running.leave();
             changes.removed.push(name.to_string());
         }
+        self.shared.memory.seat(wanted.len());
         self.wanted = wanted;
         self.settle();
         changes

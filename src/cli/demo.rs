@@ -24,6 +24,7 @@ use crate::{
     config::{self, Config},
     graph::{EntityType, RecordType},
     http,
+    memory::MAX_MEMORY,
     secret::TokenSource,
     sink::{
         graph::{GraphReader, StoredRecord},
@@ -177,7 +178,12 @@ fn config(demo: &Demo, simulator: &Simulator, tokens: &Path) -> Result<Config, F
         jupiterone: (demo.sink != DemoSink::Graph).then_some(jupiterone),
         graph: (demo.sink != DemoSink::Jupiterone).then(|| config::Graph { path: graph_path(&demo.dir) }),
     };
-    Ok(Config { state_dir: demo.dir.join("state"), allow_custom_hosts: false, tenants: vec![tenant] })
+    Ok(Config {
+        state_dir: demo.dir.join("state"),
+        max_memory: MAX_MEMORY,
+        allow_custom_hosts: false,
+        tenants: vec![tenant],
+    })
 }
 
 /// Has the oracle compare the local graph, record by record.

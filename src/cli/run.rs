@@ -24,6 +24,7 @@ use crate::{
     clock::Clock,
     config::{Config, Flags},
     http::{Client, ClientSettings},
+    memory::Memory,
     supervisor::{Budgets, Shared},
     tenants::{Changes, End, LOOK_EVERY, Tenants},
 };
@@ -78,7 +79,9 @@ pub(super) async fn tenants(
     clock: Clock,
 ) -> Result<Ended, Failed> {
     descriptors::allow(config.tenants.len());
-    let store = heal::open(&config, &clock).await?;
+    let memory = Memory::divide(config.max_memory, config.tenants.len())
+        .map_err(|error| Failed::new(Exit::Configuration, "divide the memory").because(error))?;
+    let store = heal::open(&config, &memory, &clock).await?;
     let budgets = Budgets::after_earlier_runs(&store).await?;
     let client = Client::new(&ClientSettings::default())
         .map_err(|error| Failed::new(Exit::Other, "make an HTTP client").because(error))?;
@@ -93,6 +96,7 @@ pub(super) async fn tenants(
         store,
         client,
         budgets,
+        memory,
         clock: clock.clone(),
         closing: closing.clone(),
         drain: orders.drain,

@@ -37,6 +37,7 @@ pub use flags::{FileFlags, Flags, TenantFlags};
 pub use crate::supervisor::Start;
 use crate::{
     http::Limits,
+    memory::Memory,
     secret::{Claims, TokenSource},
     sink::UploadLimits,
     stream::Stream,
@@ -66,6 +67,8 @@ pub const CONNECTIONS: usize = 4;
 pub struct Config {
     /// Where the state is kept.
     pub state_dir: PathBuf,
+    /// What the process may take, in bytes: enough for its tenants ([`crate::memory`]).
+    pub max_memory: usize,
     /// Whether tokens may go to hosts beyond 1Password's, JupiterOne's and loopback.
     pub allow_custom_hosts: bool,
     /// The accounts. No two share a name, a graph file or a place in JupiterOne.
@@ -287,7 +290,13 @@ impl Config {
                 problems.or(config)?
             }
         };
-        Ok(Config { state_dir: state_dir.unwrap_or(config.state_dir), ..config })
+        let mut problems = error::Problems::on_the_command_line();
+        let max_memory = match flags::max_memory(flags, env) {
+            Some(given) => check::max_memory(&given, "", config.tenants.len(), &mut problems),
+            None => Some(config.max_memory),
+        };
+        let max_memory = problems.or(max_memory)?;
+        Ok(Config { state_dir: state_dir.unwrap_or(config.state_dir), max_memory, ..config })
     }
 
     /// Finds the state directory for commands that need nothing else: as given,
@@ -320,8 +329,11 @@ impl Config {
     pub fn fixed_but_changed(&self, new: &Config) -> Option<&'static str> {
         // All of them by name, so that no new one is forgotten. The hosts are
         // looked at while reading.
-        let Config { state_dir, allow_custom_hosts: _, tenants: _ } = self;
-        (*state_dir != new.state_dir).then_some("state_dir")
+        let Config { state_dir, max_memory, allow_custom_hosts: _, tenants: _ } = self;
+        let by_default = |of: &Config| of.max_memory == Memory::by_default(of.tenants.len());
+        let same_memory = *max_memory == new.max_memory || by_default(self) && by_default(new);
+        let changed = [("state_dir", *state_dir != new.state_dir), ("max_memory", !same_memory)];
+        changed.into_iter().find(|(_, changed)| *changed).map(|(key, _)| key)
     }
 }
 
