@@ -381,7 +381,7 @@ Tokens come from the variables OP_EVENTS_TOKEN and JUPITERONE_API_KEY, from file
 owner may read, or (in a configuration file) from 1Password's CLI. No flag takes one.
 
 SIGTERM and SIGINT finish what is in flight and stop. SIGHUP reads the configuration again: if it
-makes sense, opgraph goes on with it, else as before.";
+makes sense, what differs in it is started, ended or started again, else everything runs on.";
 
 const DEMO_EXAMPLES: &str = "\
 Examples:

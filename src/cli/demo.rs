@@ -16,7 +16,6 @@ use super::{
     logs::Screen,
     out,
     run::{self, Ended, Orders},
-    signals::Signals,
     simulate,
     summary::Summary,
 };
@@ -72,11 +71,9 @@ pub(super) async fn run(demo: Demo, screen: Screen, quiet: bool) -> Result<(), F
     let tokens =
         tokens(&simulator).map_err(|error| Failed::new(Exit::Other, "write the tokens").because(error))?;
     let config = config(&demo, &simulator, tokens.path())?;
-    let orders =
-        Orders { once: true, stay: false, drain: Duration::from_secs(30), watched: !quiet && !demo.json };
-    let signals = Signals::listen(None)?;
-    let Ended { summaries, failed } =
-        run::tenants(config, &orders, &screen, Clock::system(), &signals).await?;
+    let watched = !quiet && !demo.json;
+    let orders = Orders { once: true, stay: false, drain: Duration::from_secs(30), watched, reload: None };
+    let Ended { summaries, failed } = run::tenants(config, &orders, &screen, Clock::system()).await?;
     for summary in &summaries {
         say(summary.to_string());
     }

@@ -4,6 +4,10 @@ pub mod args;
 
 mod run;
 
+mod reload;
+
+mod descriptors;
+
 mod demo;
 
 mod simulate;
@@ -43,8 +47,6 @@ mod memory;
 mod out;
 
 mod progress;
-
-mod signals;
 
 mod summary;
 

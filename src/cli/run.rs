@@ -1,53 +1,51 @@
 //! `opgraph run`: all tenants, for ever or until they have caught up.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 
 use opgraph_state::{OpenOptions, SledStore};
-use tokio::{task::JoinSet, time::Instant};
-use tokio_util::task::AbortOnDropHandle;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    time::{Instant, interval},
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{error, info, warn};
 
 use super::{
     args::Run,
+    descriptors,
     failed::{Exit, Failed},
     heal,
     logs::Screen,
-    out, progress,
-    signals::Signals,
+    out, progress, reload,
     summary::Summary,
 };
 use crate::{
     clock::Clock,
-    config::{self, Config},
+    config::{Config, Flags},
     http::{Client, ClientSettings},
-    pipeline::Drained,
-    supervisor::{RunError, Shared},
-    telemetry::Meter,
-    tenant,
+    supervisor::{Budgets, Shared},
+    tenants::{Changes, End, LOOK_EVERY, Tenants},
 };
 
 /// Runs the command.
 pub(super) async fn run(run: Run, screen: Screen, quiet: bool) -> Result<(), Failed> {
-    let mut config = Config::from_flags(&run.flags)?;
-    config.check_tokens()?;
-    let orders = Orders { once: run.once, stay: run.stay, drain: run.drain, watched: !quiet };
-    let signals = Signals::listen(Some(run.flags.clone()))?;
-    loop {
-        let ended = tenants(config, &orders, &screen, Clock::system(), &signals).await?;
-        if run.once && !quiet {
-            for summary in &ended.summaries {
-                if run.json { out::json(summary)? } else { out::print(summary) }
-            }
-        }
-        match (signals.next(), ended.failed) {
-            // Whoever sends SIGHUP starts again what has stopped, too.
-            (Some(next), failed) => {
-                failed.iter().for_each(out::error);
-                config = next;
-            }
-            (None, failed) => return failed.map_or(Ok(()), Err),
+    let config = Config::from_flags(&run.flags)?;
+    if run.once {
+        config.check_tokens()?;
+    } else {
+        reload::tokens(&config)?;
+        reload::somebody(&config)?;
+    }
+    let reload = (!run.once).then_some(run.flags);
+    let orders = Orders { once: run.once, stay: run.stay, drain: run.drain, watched: !quiet, reload };
+    let ended = tenants(config, &orders, &screen, Clock::system()).await?;
+    if run.once && !quiet {
+        for summary in &ended.summaries {
+            if run.json { out::json(summary)? } else { out::print(summary) }
         }
     }
+    ended.failed.map_or(Ok(()), Err)
 }
 
 /// How tenants are to be run.
@@ -60,6 +58,8 @@ pub(super) struct Orders {
     pub(super) drain: Duration,
     /// Show progress.
     pub(super) watched: bool,
+    /// Where the configuration is read again on SIGHUP; it is not if `None`.
+    pub(super) reload: Option<Flags>,
 }
 
 /// How all tenants ended.
@@ -69,72 +69,93 @@ pub(super) struct Ended {
     pub(super) failed: Option<Failed>,
 }
 
-/// Opens the state and runs every tenant, each on its own, until all have ended.
+/// Opens the state and runs every tenant, each on its own, until all have
+/// ended: one that has halted waits for a person as long as another runs.
 pub(super) async fn tenants(
     config: Config,
     orders: &Orders,
     screen: &Screen,
     clock: Clock,
-    signals: &Signals,
 ) -> Result<Ended, Failed> {
+    descriptors::allow(config.tenants.len());
     let store = heal::open(&config, &clock).await?;
+    let budgets = Budgets::after_earlier_runs(&store).await?;
     let client = Client::new(&ClientSettings::default())
         .map_err(|error| Failed::new(Exit::Other, "make an HTTP client").because(error))?;
-    let closing = signals.closing();
-    let shared =
-        Shared { store, client, clock: clock.clone(), closing: closing.clone(), drain: orders.drain };
+    let closing = CancellationToken::new();
+    let _signals = AbortOnDropHandle::new(tokio::spawn(on_signals(closing.clone())?));
+    let (wanted, mut wishes) = mpsc::channel(1);
+    let _hangups = AbortOnDropHandle::new(match orders.reload.clone() {
+        Some(flags) => tokio::spawn(reload::on_hangup(flags, config.clone(), wanted)?),
+        None => tokio::spawn(reload::ignored()?),
+    });
+    let told_to_end = closing.clone();
+    let shared = Shared { store, client, budgets, clock: clock.clone(), closing, drain: orders.drain };
 
     let started = Instant::now();
-    let mut running = JoinSet::new();
-    let mut meters: Vec<(Arc<str>, Arc<Meter>)> = Vec::new();
-    for tenant in config.tenants {
-        let Some(pace) = tenant::pace(&tenant, orders.once) else {
-            info!(tenant = %tenant.name, "polling is disabled: read only by `run --once`");
-            continue;
-        };
-        let meter = Arc::new(Meter::default());
-        meters.push((tenant.name.as_str().into(), meter.clone()));
-        running.spawn(one(meters.len() - 1, tenant, pace, shared.clone(), meter));
-    }
-    if meters.is_empty() {
-        return Err(Failed::text(
-            Exit::Configuration,
-            "there is no tenant to run: polling is disabled for all",
-        )
-        .hint("use `run --once`, or set `polling_interval`"));
-    }
-
-    let watching = progress::show(meters.clone(), clock, screen.clone(), orders);
+    let mut tenants = Tenants::new(shared, orders.once);
+    tenants.want(config.tenants);
+    let roster = tenants.roster();
+    let watching = progress::show(roster.clone(), clock, screen.clone(), orders);
     let watching = AbortOnDropHandle::new(tokio::spawn(watching));
-    let mut ended: Vec<(usize, Result<Drained, RunError>)> = Vec::new();
-    while let Some(result) = running.join_next().await {
-        ended.push(result.map_err(|error| Failed::new(Exit::Other, "run a tenant").because(error))?);
+    let mut looks = interval(LOOK_EVERY);
+    let mut staying = false;
+    loop {
+        tokio::select! {
+            more = tenants.next(), if !staying => if !more {
+                staying = orders.stay && !told_to_end.is_cancelled() && needs_a_person(&tenants);
+                if !staying {
+                    break;
+                }
+                error!("nothing runs any more, and only a person can go on: waiting for SIGHUP or SIGTERM");
+            },
+            Some(wish) = wishes.recv() => {
+                tell(&tenants.want(wish));
+                staying = false;
+            }
+            _ = looks.tick() => {
+                tenants.look_again();
+                staying = staying && !tenants.is_running();
+            }
+            () = told_to_end.cancelled(), if staying => break,
+        }
     }
     drop(watching);
-    ended.sort_by_key(|(number, _)| *number);
     let took = started.elapsed();
-    let failed = ended.iter().find_map(|(number, result)| failure(&meters[*number].0, result));
-    if let Some(failed) = failed.as_ref().filter(|failed| orders.stay && failed.is_for_a_person()) {
-        error!(%failed, "stopped, and only a person can go on: waiting for SIGHUP or SIGTERM");
-        closing.cancelled().await;
-    }
-    let summaries = meters.iter().map(|(name, meter)| Summary::of(name, meter, took)).collect();
+    let ends = tenants.ends();
+    let failed = ends.iter().find_map(|(name, _, end)| failure(name, end));
+    let summaries = ends.iter().map(|(name, meter, _)| Summary::of(name, meter, took)).collect();
     Ok(Ended { summaries, failed })
 }
 
-async fn one(
-    number: usize,
-    tenant: config::Tenant,
-    pace: crate::source::Pace,
-    shared: Shared<SledStore>,
-    meter: Arc<Meter>,
-) -> (usize, Result<Drained, RunError>) {
-    (number, tenant::run(tenant, pace, shared, meter).await)
+/// Whether starting again, as it is, would be of no use or walk past a guard.
+fn needs_a_person(tenants: &Tenants<SledStore>) -> bool {
+    tenants.ended().any(|(name, end)| failure(name, end).is_some_and(|failed| failed.is_for_a_person()))
+}
+
+/// Says what a new configuration meant.
+fn tell(changes: &Changes) {
+    let Changes { added, removed, changed, restarted, kept } = changes;
+    for (what, names) in
+        [("added", added), ("removed", removed), ("changed", changed), ("started again", restarted)]
+    {
+        for tenant in names {
+            info!(%tenant, "tenant {what}");
+        }
+    }
+    info!(
+        added = added.len(),
+        removed = removed.len(),
+        changed = changed.len(),
+        restarted = restarted.len(),
+        kept = kept.len(),
+        "the configuration was read again"
+    );
 }
 
 /// What is to be told of a tenant that did not end as it should.
-fn failure(tenant: &str, result: &Result<Drained, RunError>) -> Option<Failed> {
-    match result {
+fn failure(tenant: &str, end: &End) -> Option<Failed> {
+    match end {
         Err(error) => Some(Failed::tenant(tenant, error)),
         Ok(drained) => {
             let stopped =
@@ -158,4 +179,25 @@ pub(super) fn told_if_older(store: &SledStore) {
     if let Some(report) = store.rolled_back() {
         warn!(report, "the state went backwards: reading again from what is left");
     }
+}
+
+/// The first SIGTERM or SIGINT closes and drains, the second ends the process
+/// at once. Both are safe: what is not committed is read again.
+fn on_signals(closing: CancellationToken) -> Result<impl Future<Output = ()>, Failed> {
+    let listen =
+        |kind| signal(kind).map_err(|error| Failed::new(Exit::Other, "listen for signals").because(error));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    Ok(async move {
+        for first in [true, false] {
+            tokio::select! {
+                _ = terminate.recv() => (),
+                _ = interrupt.recv() => (),
+            }
+            if first {
+                info!("stopping: finishing what is in flight; a second signal stops at once");
+                closing.cancel();
+            }
+        }
+        std::process::exit(Exit::Other as i32);
+    })
 }

@@ -20,8 +20,8 @@ mod leaks;
 
 mod quarantine;
 
-mod reload;
-
 mod setup;
+
+mod stay;
 
 mod wire;
