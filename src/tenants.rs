@@ -191,14 +191,14 @@ impl<T: Store + Clone> Tenants<T> {
         !self.tasks.is_empty()
     }
 
-    /// Whether any is running, or about to.
-    pub fn is_running(&self) -> bool {
-        !self.tasks.is_empty()
+    /// How those ended that have ended by themselves so far.
+    pub fn ended(&self) -> impl Iterator<Item = (&str, &End)> {
+        self.running.iter().filter_map(|(name, running)| Some((&**name, running.ended.as_ref()?)))
     }
 
-    /// Those that have ended by themselves, and how.
-    pub fn ended(&self) -> impl Iterator<Item = (&Arc<str>, &End)> {
-        self.running.iter().filter_map(|(name, running)| Some((name, running.ended.as_ref()?)))
+    /// Whether any of them runs.
+    pub fn is_running(&self) -> bool {
+        !self.tasks.is_empty()
     }
 
     /// How all of them ended, in the order of the configuration.

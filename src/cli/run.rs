@@ -1,6 +1,6 @@
 //! `opgraph run`: all tenants, for ever or until they have caught up.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 
 use opgraph_state::{OpenOptions, SledStore};
 use tokio::{
@@ -92,15 +92,9 @@ pub(super) async fn tenants(
         Some(flags) => tokio::spawn(reload::on_hangup(flags, config.clone(), wanted)?),
         None => tokio::spawn(reload::ignored()?),
     });
-    let shared = Shared {
-        store,
-        client,
-        budgets,
-        memory,
-        clock: clock.clone(),
-        closing: closing.clone(),
-        drain: orders.drain,
-    };
+    let told_to_end = closing.clone();
+    let (clock_too, drain) = (clock.clone(), orders.drain);
+    let shared = Shared { store, client, budgets, memory, clock: clock_too, closing, drain };
 
     let started = Instant::now();
     let mut tenants = Tenants::new(shared, orders.once);
@@ -109,22 +103,25 @@ pub(super) async fn tenants(
     let watching = progress::show(roster.clone(), clock, screen.clone(), orders);
     let watching = AbortOnDropHandle::new(tokio::spawn(watching));
     let mut looks = interval(LOOK_EVERY);
-    let is_for_a_person =
-        |(name, end): (&Arc<str>, &End)| failure(name, end).is_some_and(|failed| failed.is_for_a_person());
+    let mut staying = false;
     loop {
-        if !tenants.is_running() {
-            if !orders.stay || !tenants.ended().any(is_for_a_person) {
-                break;
-            }
-            error!(
-                "all have halted, and only a person can go on: waiting for SIGHUP, a token file, or SIGTERM"
-            );
-        }
         tokio::select! {
-            _ = tenants.next(), if tenants.is_running() => (),
-            () = closing.cancelled(), if !tenants.is_running() => break,
-            Some(wish) = wishes.recv() => tell(&tenants.want(wish)),
-            _ = looks.tick() => tenants.look_again(),
+            more = tenants.next(), if !staying => if !more {
+                staying = orders.stay && !told_to_end.is_cancelled() && needs_a_person(&tenants);
+                if !staying {
+                    break;
+                }
+                error!("nothing runs any more, and only a person can go on: waiting for SIGHUP or SIGTERM");
+            },
+            Some(wish) = wishes.recv() => {
+                tell(&tenants.want(wish));
+                staying = false;
+            }
+            _ = looks.tick() => {
+                tenants.look_again();
+                staying = staying && !tenants.is_running();
+            }
+            () = told_to_end.cancelled(), if staying => break,
         }
     }
     drop(watching);
@@ -133,6 +130,11 @@ pub(super) async fn tenants(
     let failed = ends.iter().find_map(|(name, _, end)| failure(name, end));
     let summaries = ends.iter().map(|(name, meter, _)| Summary::of(name, meter, took)).collect();
     Ok(Ended { summaries, failed })
+}
+
+/// Whether starting again, as it is, would be of no use or walk past a guard.
+fn needs_a_person(tenants: &Tenants<SledStore>) -> bool {
+    tenants.ended().any(|(name, end)| failure(name, end).is_some_and(|failed| failed.is_for_a_person()))
 }
 
 /// Says what a new configuration meant.

@@ -21,7 +21,8 @@ use super::{LONGEST_TOKEN, SecretError, token};
 ///
 /// The second row is how a file reaches a process that is not root: as a
 /// systemd credential (an access list for the user, which `stat` shows as the
-/// group's), as a Kubernetes secret with an `fsGroup`, as `root:opgraph 0640`.
+/// group's: systemd/systemd#29435), as a Kubernetes secret with an `fsGroup`, as
+/// `root:opgraph 0640`.
 pub(super) fn is_private(mode: u32, owner: u32, user: u32) -> bool {
     match mode & 0o077 {
         0 => true,

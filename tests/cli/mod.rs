@@ -22,4 +22,6 @@ mod quarantine;
 
 mod setup;
 
+mod stay;
+
 mod wire;

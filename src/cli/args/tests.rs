@@ -18,7 +18,7 @@ fn every_line_of_the_examples_can_be_typed() {
     let all = [
         EXAMPLES,
         RUN_EXAMPLES,
-        DEMO_EXAMPLES,
+        simulated::EXAMPLES,
         CHECK_EXAMPLES,
         REWIND_EXAMPLES,
         EXPORT_EXAMPLES,
