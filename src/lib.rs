@@ -22,6 +22,8 @@ pub mod tenant;
 
 pub mod telemetry;
 
+pub mod admin;
+
 pub mod clock;
 
 pub mod config;

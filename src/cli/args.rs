@@ -74,7 +74,8 @@ pub enum Command {
     /// Check the configuration and the tokens
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Check),
-    /// Show how far each stream has come
+    /// Show how a running opgraph is, or how far each stream has come
+    #[command(after_help = STATUS_EXAMPLES)]
     Status(Status),
     /// Show or move the places up to which events have been committed
     #[command(subcommand)]
@@ -85,7 +86,7 @@ pub enum Command {
     /// See, deliver again or drop what was set aside
     #[command(subcommand)]
     Quarantine(Quarantine),
-    /// Print the data model: every entity, property and relationship
+    /// Print the data model (every entity, property and relationship), or every metric
     Schema(Schema),
 }
 
@@ -98,6 +99,9 @@ pub struct Run {
     /// Write logs and the summary as JSON, one object a line
     #[arg(long)]
     pub json: bool,
+    /// Show a status page, metrics and health at this address; overrides the file
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub admin: Option<SocketAddr>,
     /// How many seconds a stop may take to finish what is in flight
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub drain: Duration,
@@ -124,6 +128,9 @@ pub struct Demo {
     /// Where records go
     #[arg(long, value_enum, value_name = "WHERE", default_value_t = DemoSink::Both)]
     pub sink: DemoSink,
+    /// Show a status page, metrics and health at this address, until the demo ends
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub admin: Option<SocketAddr>,
     /// Keep the folder: the next demo goes on where this one was
     #[arg(long)]
     pub keep: bool,
@@ -202,6 +209,9 @@ pub struct Status {
     /// Write it as JSON
     #[arg(long)]
     pub json: bool,
+    /// Show it again and again, until Ctrl-C; with `--json`, one object a line
+    #[arg(short, long)]
+    pub watch: bool,
     /// Where the state is.
     #[command(flatten)]
     pub flags: FileFlags,
@@ -210,9 +220,21 @@ pub struct Status {
 /// `opgraph schema`
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Schema {
+    /// Of what
+    #[arg(value_enum, value_name = "WHAT", default_value_t = Described::Graph)]
+    pub of: Described,
     /// Write it as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// What has a description.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Described {
+    /// Every entity, property and relationship
+    Graph,
+    /// Every metric
+    Metrics,
 }
 
 /// `opgraph cursors`
@@ -352,7 +374,7 @@ Examples:
   OP_EVENTS_TOKEN=… opgraph run --once
   opgraph run --events-token-file token --start 7d --streams signinattempts,auditevents
   JUPITERONE_API_KEY=… opgraph run --jupiterone-account ID --jupiterone-instance ID
-  opgraph run --config opgraph.toml
+  opgraph run --config opgraph.toml --admin 127.0.0.1:9184
 
 Tokens come from the variables OP_EVENTS_TOKEN and JUPITERONE_API_KEY, from files that only their
 owner may read, or (in a configuration file) from 1Password's CLI. No flag takes one.";
@@ -366,6 +388,14 @@ const CHECK_EXAMPLES: &str = "\
 Examples:
   opgraph check --config opgraph.toml
   OP_EVENTS_TOKEN=… opgraph check --connect";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  opgraph status --config opgraph.toml
+  opgraph status --watch
+
+A running opgraph answers for itself, over a socket in its state directory; if none runs, the state
+is read.";
 
 const REWIND_EXAMPLES: &str = "\
 Examples:
@@ -396,6 +426,10 @@ fn seconds(text: &str) -> Result<Duration, String> {
 fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "write a number, such as `10`".to_owned())?;
     if rate.is_finite() && rate >= 0.0 { Ok(rate) } else { Err("write 0 or more".to_owned()) }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write it like `127.0.0.1:9184`".to_owned())
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, String> {

@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::{
     args::Run,
+    doors,
     failed::{Exit, Failed},
     heal,
     logs::Screen,
@@ -20,6 +21,7 @@ use super::{
     summary::Summary,
 };
 use crate::{
+    admin::{Site, Warnings},
     clock::Clock,
     config::{self, Config},
     http::{Client, ClientSettings},
@@ -30,10 +32,10 @@ use crate::{
 };
 
 /// Runs the command.
-pub(super) async fn run(run: Run, screen: Screen, quiet: bool) -> Result<(), Failed> {
-    let config = Config::from_flags(&run.flags)?;
+pub(super) async fn run(run: Run, screen: Screen, quiet: bool, warnings: Warnings) -> Result<(), Failed> {
+    let config = Config::from_flags(&run.flags)?.with_admin(run.admin, &|name| std::env::var_os(name))?;
     config.check_tokens()?;
-    let orders = Orders { once: run.once, drain: run.drain, watched: !quiet };
+    let orders = Orders { once: run.once, drain: run.drain, watched: !quiet, warnings };
     let ended = tenants(config, &orders, &screen, Clock::system()).await?;
     if run.once && !quiet {
         for summary in &ended.summaries {
@@ -51,6 +53,8 @@ pub(super) struct Orders {
     pub(super) drain: Duration,
     /// Show progress.
     pub(super) watched: bool,
+    /// What has gone wrong of late.
+    pub(super) warnings: Warnings,
 }
 
 /// How all tenants ended.
@@ -72,11 +76,12 @@ pub(super) async fn tenants(
         .map_err(|error| Failed::new(Exit::Other, "make an HTTP client").because(error))?;
     let closing = CancellationToken::new();
     let _signals = AbortOnDropHandle::new(tokio::spawn(on_signals(closing.clone())?));
-    let shared = Shared { store, client, clock: clock.clone(), closing, drain: orders.drain };
+    let shared = Shared { store: store.clone(), client, clock: clock.clone(), closing, drain: orders.drain };
 
     let started = Instant::now();
     let mut running = JoinSet::new();
     let mut meters: Vec<(Arc<str>, Arc<Meter>)> = Vec::new();
+    let mut shown = Vec::new();
     for tenant in config.tenants {
         let Some(pace) = tenant::pace(&tenant, orders.once) else {
             info!(tenant = %tenant.name, "polling is disabled: read only by `run --once`");
@@ -84,6 +89,7 @@ pub(super) async fn tenants(
         };
         let meter = Arc::new(Meter::default());
         meters.push((tenant.name.as_str().into(), meter.clone()));
+        shown.push(doors::watched(&tenant, &meter));
         running.spawn(one(meters.len() - 1, tenant, pace, shared.clone(), meter));
     }
     if meters.is_empty() {
@@ -94,6 +100,8 @@ pub(super) async fn tenants(
         .hint("use `run --once`, or set `polling_interval`"));
     }
 
+    let site = Site::new(shown, store, orders.warnings.clone(), clock.clone());
+    let _doors = doors::open(config.admin, &config.state_dir, site).await?;
     let watching = progress::show(meters.clone(), clock, screen.clone(), orders);
     let watching = AbortOnDropHandle::new(tokio::spawn(watching));
     let mut ended: Vec<(usize, Result<Drained, RunError>)> = Vec::new();

@@ -23,6 +23,7 @@ mod tests;
 
 use std::{
     ffi::OsString,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -59,6 +60,9 @@ pub const CONNECT_INTERVAL: Duration = Duration::from_secs(15 * 60);
 /// How many requests to Connect are in flight at once, unless configured.
 pub const CONNECTIONS: usize = 4;
 
+/// The variable that holds the token of the status page, when a flag asks for the page.
+pub const ADMIN_TOKEN: &str = "OPGRAPH_ADMIN_TOKEN";
+
 /// Everything configured, checked. At least one tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -66,8 +70,19 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Whether tokens may go to hosts beyond 1Password's, JupiterOne's and loopback.
     pub allow_custom_hosts: bool,
+    /// Where a running opgraph shows itself; nowhere if `None`.
+    pub admin: Option<Admin>,
     /// The accounts. No two share a name, a graph file or a place in JupiterOne.
     pub tenants: Vec<Tenant>,
+}
+
+/// Where a running opgraph shows itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// The address. Not loopback's only with a token.
+    pub listen: SocketAddr,
+    /// Where the token is read from that everybody has to show, if there is one.
+    pub token: Option<TokenSource>,
 }
 
 /// One 1Password account and where its records go.
@@ -256,6 +271,26 @@ impl Config {
         Ok(Config { state_dir: state_dir.unwrap_or(config.state_dir), ..config })
     }
 
+    /// Shows itself at another address, as a flag said. The token is the
+    /// file's, else the variable [`ADMIN_TOKEN`] if that is set.
+    ///
+    /// # Errors
+    ///
+    /// Other machines reach the address, and there is no token.
+    pub fn with_admin(self, listen: Option<SocketAddr>, env: Env<'_>) -> Result<Config, ConfigError> {
+        let Some(listen) = listen else { return Ok(self) };
+        let of_file = self.admin.and_then(|admin| admin.token);
+        let set = env(ADMIN_TOKEN).is_some_and(|value| !value.is_empty());
+        let token = of_file.or_else(|| set.then(|| TokenSource::Env(ADMIN_TOKEN.to_owned())));
+        match check::admin::refusal(listen, token.is_some()) {
+            Some((what, _)) => {
+                let hint = format!("set the variable {ADMIN_TOKEN} to a token of its own, or listen on 127.0.0.1");
+                Err(ConfigError::contradiction("--admin".to_owned(), what, hint))
+            }
+            None => Ok(Config { admin: Some(Admin { listen, token }), ..self }),
+        }
+    }
+
     /// Finds the state directory for commands that need nothing else: as given,
     /// else as the file says, else [`STATE_DIR`].
     ///
@@ -279,6 +314,10 @@ impl Config {
     /// Every token that cannot be read, and every file that others may read.
     pub fn check_tokens(&self) -> Result<(), ConfigError> {
         let mut problems = Vec::new();
+        let admin = self.admin.as_ref().and_then(|admin| admin.token.as_ref());
+        if let Some(Err(error)) = admin.map(TokenSource::check) {
+            problems.push(Problem::of_token("admin.token".to_owned(), &error));
+        }
         for tenant in &self.tenants {
             let tokens = [
                 ("events.token", Some(&tenant.events.token)),
@@ -297,4 +336,4 @@ impl Config {
 }
 
 /// How the environment is looked up; an argument, so that tests need not change their own.
-type Env<'e> = &'e dyn Fn(&str) -> Option<OsString>;
+pub type Env<'e> = &'e dyn Fn(&str) -> Option<OsString>;

@@ -11,9 +11,6 @@ use super::{
     tables::{KEYS, Root},
 };
 
-/// What is planned, and refused until it works.
-const LATER: &[(&str, &str)] = &[("", "admin")];
-
 /// Reads the tables. A key that cannot be read is left out and reading begins
 /// anew, so that all problems of the file come to light in one go. `None` if
 /// the text is not TOML.
@@ -89,12 +86,10 @@ fn unknown(wrong: &str, table: &[&str]) -> (String, Option<String>) {
         ["tenant", "jupiterone"] => 3,
         ["tenant", "graph"] => 4,
         ["tenant", "connect"] => 5,
+        ["admin"] => 8,
         [.., "token"] => 6,
         _ => 7,
     };
-    if LATER.contains(&(table.join(".").as_str(), wrong)) {
-        return (format!("this version does not have `[{wrong}]`"), Some("remove the section".to_owned()));
-    }
     let (_, known) = KEYS[place];
     let elsewhere = KEYS.iter().enumerate().filter(|(at, (_, keys))| *at != place && keys.contains(&wrong));
     let homes: Vec<&str> = elsewhere.map(|(_, (home, _))| *home).collect();

@@ -34,8 +34,19 @@ type Text = Option<Given<String>>;
 pub(super) struct Root {
     pub(super) state_dir: Text,
     pub(super) allow_custom_hosts: Option<bool>,
+    #[serde(default, deserialize_with = "table")]
+    pub(super) admin: Option<Given<AdminTable>>,
     #[serde(default)]
     pub(super) tenant: Vec<Given<TenantTable>>,
+}
+
+/// `[admin]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AdminTable {
+    pub(super) listen: Text,
+    #[serde(default, deserialize_with = "table")]
+    pub(super) token: Option<Given<TokenTable>>,
 }
 
 /// `[[tenant]]`
@@ -185,7 +196,7 @@ impl<'de, T: Deserialize<'de>> de::Visitor<'de> for TableVisitor<T> {
 
 /// The keys of each table. The table is named as a person writes it.
 pub(super) const KEYS: &[(&str, &[&str])] = &[
-    ("the top of the file", &["state_dir", "allow_custom_hosts", "tenant"]),
+    ("the top of the file", &["state_dir", "allow_custom_hosts", "admin", "tenant"]),
     (
         "`[[tenant]]`",
         &[
@@ -220,4 +231,5 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("`[tenant.connect]`", &["base_url", "token", "interval", "item_details", "connections"]),
     ("`token`", &["env", "file", "op"]),
     ("`limits`", &["per_minute", "per_hour"]),
+    ("`[admin]`", &["listen", "token"]),
 ];

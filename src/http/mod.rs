@@ -17,6 +17,6 @@ pub mod hosts;
 pub(crate) mod fuzzing;
 
 pub use client::{Answer, Body, Client, ClientSettings, Head, Request, senseless};
-pub use limit::{Budget, Limits};
+pub use limit::{Budget, Cellful, Left, Limits};
 pub use remedy::{Asked, Failure, Halt, Outcome, Remedy};
 pub use retry::{Patience, until_done};

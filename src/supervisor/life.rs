@@ -50,6 +50,8 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         die_at!("renew.after");
         let budget = budget
             .get_or_insert_with(|| Arc::new(Budget::new(self.tenant.rate, idle(claim.active_until, now))));
+        self.meter.budget.set(Some(budget.clone()));
+        self.meter.in_quarantine.set(store.quarantine_len(name).await?);
 
         let pipeline = self.pipeline(claim, access, wanted, first, budget.clone());
         let result = tokio::select! {
@@ -85,7 +87,8 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
             budget,
             self.tenant.patience,
             self.meter.clone(),
-        );
+        )
+        .of_tenant(name.clone());
         let introspection = tokio::select! {
             introspection = api.introspect() => introspection?,
             () = closing.cancelled() => return Ok(Drained::default()),
@@ -94,6 +97,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         let account = introspection.account_uuid.clone();
         let (mut streams, mut drained) = (Vec::new(), Drained::default());
         for stream in wanted {
+            self.meter.stream(stream).wanted.set(1);
             let Some(checkpoint) = claim.checkpoints.get(stream.name()).cloned() else { continue };
             same_account(checkpoint.source.account.as_deref(), account.as_deref(), name)?;
             if introspection.may_read(stream) {
@@ -166,6 +170,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         let remedy = not_allowed(stream);
         let hint = remedy.hint().unwrap_or_default().to_owned();
         warn!(stream = stream.name(), hint, "stream parked");
+        self.meter.parks.add(1);
         self.meter.stream(stream).state.set(StreamState::Parked(hint));
         Failure {
             doing: format!("read `{}`", stream.name()),

@@ -4,6 +4,8 @@ mod events;
 
 mod connect;
 
+pub(super) mod admin;
+
 mod jupiterone;
 
 mod access;
@@ -37,6 +39,7 @@ pub(super) fn config(root: Root, folder: &Path, problems: &mut Problems<'_>) -> 
             "write a section `[[tenant]]` with a `name`, and `[tenant.events]` with a `token`".to_owned(),
         );
     }
+    let admin = root.admin.as_ref().map(|table| check.admin(table));
     let mut tenants = Vec::new();
     for (n, table) in root.tenant.iter().enumerate() {
         tenants.push(check.tenant(table, &format!("tenant[{n}]")));
@@ -45,6 +48,7 @@ pub(super) fn config(root: Root, folder: &Path, problems: &mut Problems<'_>) -> 
     Some(Config {
         state_dir: state_dir?,
         allow_custom_hosts,
+        admin: admin.map_or(Some(None), |made| made.map(Some))?,
         tenants: tenants.into_iter().collect::<Option<_>>()?,
     })
 }

@@ -10,6 +10,8 @@ mod tenants;
 
 mod access;
 
+mod admin;
+
 mod jupiterone;
 
 mod flags;
@@ -69,6 +71,7 @@ fn little_is_needed_and_the_rest_has_defaults() {
     let expect = Config {
         state_dir: "opgraph-state".into(),
         allow_custom_hosts: false,
+        admin: None,
         tenants: vec![Tenant {
             name: "acme".to_owned(),
             description: None,
