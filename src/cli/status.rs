@@ -159,11 +159,13 @@ fn of_tenant(name: &str, tenant: &TenantStatus, now: UnixMs) -> String {
             let _ = write!(text, "; held for {} more", span(Duration::from_secs_f64(budget.held_seconds)));
         }
     }
-    let _ = write!(
-        text,
-        "\n  {:<16} {:<10} {:>9} {:>8} {:>13} {:>13} {:>13} {:>13}",
-        "stream", "state", "events/s", "lag", "read", "committed", "newest event", "last commit"
-    );
+    if !tenant.streams.is_empty() {
+        let _ = write!(
+            text,
+            "\n  {:<16} {:<10} {:>9} {:>8} {:>13} {:>13} {:>13} {:>13}",
+            "stream", "state", "events/s", "lag", "read", "committed", "newest event", "last commit"
+        );
+    }
     let known = Stream::ALL.iter().filter_map(|of| tenant.streams.get_key_value(of.name()));
     let other = tenant.streams.iter().filter(|(name, _)| Stream::named(name).is_none());
     for (name, stream) in known.chain(other) {

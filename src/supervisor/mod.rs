@@ -208,7 +208,7 @@ async fn run_after_run<O: Outside, T: Store + Clone>(
 /// What is shown of an error that only a person can mend.
 fn said(error: &RunError) -> String {
     let hint = error.remedy().hint().unwrap_or_default().to_owned();
-    if hint.is_empty() { chain(error) } else { format!("{}. {hint}", chain(error)) }
+    if hint.is_empty() { chain(error) } else { format!("{}; hint: {hint}", chain(error)) }
 }
 
 fn stopped(error: RunError, remedy: &Remedy, meter: &Meter) -> RunError {

@@ -18,6 +18,8 @@ mod kills;
 
 mod leaks;
 
+mod shown;
+
 mod quarantine;
 
 mod wire;

@@ -36,7 +36,10 @@ pub(super) fn card(name: &str, tenant: &TenantStatus, now: UnixMs) -> String {
             format!("<div class=\"{class}\"><dt>{name}</dt><dd>{value}</dd></div>")
         })
         .collect();
-    let plots = tenant.last_hour.as_ref().map(plot::both).unwrap_or_default();
+    // A tenant that never came to its streams has nothing to draw.
+    let drawn = !tenant.streams.is_empty();
+    let plots = tenant.last_hour.as_ref().filter(|_| drawn).map(plot::both).unwrap_or_default();
+    let picture = if drawn { picture(tenant, now) } else { String::new() };
     let name = safe(name);
     format!(
         "<article class=\"tenant\" aria-label=\"tenant {name}\"><header><h2>{name}</h2>\
@@ -45,7 +48,6 @@ pub(super) fn card(name: &str, tenant: &TenantStatus, now: UnixMs) -> String {
         chip = chip(state),
         about = about.join(" · "),
         why = why(tenant),
-        picture = picture(tenant, now),
         set_aside = set_aside(tenant),
     )
 }
