@@ -16,6 +16,8 @@ use super::{
     args::{Cli, Color, Command, Output},
     failed::{Exit, Failed},
 };
+#[cfg(feature = "otlp")]
+use super::traces::{self, Traces};
 use crate::{
     admin::{Collect, Warnings},
     clock::Clock,
@@ -34,7 +36,8 @@ impl Screen {
 /// Starts logging. `OPGRAPH_LOG` overrides the level, in the words of tracing's `EnvFilter`.
 ///
 /// `warnings` keeps the newest warnings and errors for those who look at the status.
-pub(crate) fn start(cli: &Cli, screen: &Screen, warnings: &Warnings) -> Result<(), Failed> {
+/// The answer has to be kept until the end: traces are sent from it.
+pub(crate) fn start(cli: &Cli, screen: &Screen, warnings: &Warnings) -> Result<Option<Traces>, Failed> {
     let Output { verbose, quiet, color } = cli.output;
     let terminal = io::stderr().is_terminal();
     let (usual, json) = match &cli.command {
@@ -74,9 +77,22 @@ pub(crate) fn start(cli: &Cli, screen: &Screen, warnings: &Warnings) -> Result<(
     let lines = if json || !terminal { lines.json().flatten_event(true).boxed() } else { lines.boxed() };
     let kept = filter_fn(Collect::looks_at).with_max_level_hint(LevelFilter::WARN);
     let kept = warnings.layer(Clock::system()).with_filter(kept);
-    let started = registry().with(lines.with_filter(filter)).with(kept).try_init();
-    started.map_err(|error| Failed::text(Exit::Other, format!("cannot start logging: {error}")))
+    let subscriber = registry().with(lines.with_filter(filter)).with(kept);
+    #[cfg(feature = "otlp")]
+    let (subscriber, traces) = match traces::wanted().then(traces::layer).transpose()? {
+        Some((layer, traces)) => (subscriber.with(Some(layer)), Some(traces)),
+        None => (subscriber.with(None), None),
+    };
+    #[cfg(not(feature = "otlp"))]
+    let traces = None;
+    let started = subscriber.try_init();
+    started.map_err(|error| Failed::text(Exit::Other, format!("cannot start logging: {error}")))?;
+    Ok(traces)
 }
+
+#[cfg(not(feature = "otlp"))]
+/// Nothing: this build sends no traces.
+pub(crate) type Traces = std::convert::Infallible;
 
 /// Writes each log line at once, with the progress lines out of its way.
 #[derive(Clone, Debug)]

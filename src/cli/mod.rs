@@ -36,6 +36,9 @@ mod failed;
 
 mod logs;
 
+#[cfg(feature = "otlp")]
+mod traces;
+
 mod memory;
 
 mod out;
@@ -66,7 +69,7 @@ pub fn main() -> ExitCode {
     let result = protect_process()
         .map_err(|error| Failed::new(Exit::Other, "protect the process's memory and files").because(error))
         .and_then(|()| logs::start(&cli, &screen, &warnings))
-        .and_then(|()| dispatch(cli, screen, warnings));
+        .and_then(|_traces| dispatch(cli, screen, warnings));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {

@@ -20,6 +20,8 @@ mod leaks;
 
 mod shown;
 
+mod traces;
+
 mod quarantine;
 
 mod wire;

@@ -121,7 +121,7 @@ fn picture(tenant: &TenantStatus, now: UnixMs) -> String {
     stages += &arrow(queue("fetched"));
     stages += &stage("dedup", &count(of_streams("opgraph_events_duplicate_total")), "dropped", &ids);
     stages += &arrow(queue("fresh"));
-    let odd = if oddities > 0.0 { format!("{} oddities", count(oddities)) } else { String::new() };
+    let odd = if oddities > 0.0 { format!("{} odd values", count(oddities)) } else { String::new() };
     stages += &stage("map", &count(records), "records", &odd);
     stages += &arrow(queue("mapped"));
     let took = each(metric("opgraph_upload_seconds_sum"), uploads);
@@ -177,7 +177,8 @@ fn row(name: &str, state: &str, first: &str, second: &str, third: &str) -> Strin
     )
 }
 
-fn stage(name: &str, number: &str, unit: &str, note: &str) -> String {
+fn stage(name: &str, number: &str, units: &str, note: &str) -> String {
+    let unit = if number == "1" { units.trim_end_matches('s') } else { units };
     format!(
         "<li class=\"stage\"><h3>{name}</h3><p><strong>{number}</strong> {unit}</p><p class=\"note\">{}</p></li>",
         safe(note)
