@@ -11,10 +11,9 @@ use std::sync::Arc;
 pub use self::instruments::{Count, Gauge, Held, Latest, Level, Moment, Queue, Queues, Spread, Times};
 use crate::{
     graph::{Counts, RecordType, Records},
-    http::Budget,
+    http::{Budget, Limits},
     stream::Stream,
 };
-
 
 /// What a stream is doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,11 +47,24 @@ pub enum TenantState {
     Stopped(String),
 }
 
+/// What a tenant is configured to be, as far as it is shown.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// What it is for.
+    pub description: Option<String>,
+    /// Where its records go.
+    pub sinks: Vec<&'static str>,
+    /// Its account's limits.
+    pub limits: Limits,
+}
+
 /// What happened in one tenant since the process started, over all its runs.
 #[derive(Debug, Default)]
 pub struct Meter {
     streams: [StreamMeter; Stream::ALL.len()],
     records: [Count; RECORD_TYPES],
+    /// What it is configured to be.
+    pub about: Latest<About>,
     /// What it is doing.
     pub state: Latest<TenantState>,
     /// What waits between its stages.
@@ -177,6 +189,22 @@ pub struct SnapshotMeter {
 const RECORD_TYPES: usize = 18;
 
 impl Meter {
+    /// The tenant is started, again perhaps: what halted or was parked is so no more.
+    pub fn begin(&self) {
+        self.state.set(TenantState::Starting);
+        for stream in &self.streams {
+            stream.state.set(StreamState::Starting);
+            stream.wanted.set(0);
+        }
+        self.snapshots.state.set(StreamState::Starting);
+    }
+
+    /// Whether a stream or the snapshots have halted.
+    pub fn has_halted(&self) -> bool {
+        let states = self.streams.iter().map(|stream| &stream.state).chain([&self.snapshots.state]);
+        states.into_iter().any(|state| matches!(state.get(), StreamState::Halted(_)))
+    }
+
     /// The counters of one stream.
     pub fn stream(&self, stream: Stream) -> &StreamMeter {
         &self.streams[stream as usize]

@@ -26,7 +26,9 @@ pub(super) async fn answer<B>(site: &Arc<Site>, door: &Door, request: &Request<B
         }
         "/api/status" => match serde_json::to_vec(&site.status().await) {
             Ok(json) => plain(StatusCode::OK, "application/json", json),
-            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("the status has no JSON form: {error}")),
+            Err(error) => {
+                text(StatusCode::INTERNAL_SERVER_ERROR, format!("the status has no JSON form: {error}"))
+            }
         },
         "/metrics" => plain(StatusCode::OK, prometheus::CONTENT_TYPE, site.metrics()),
         "/healthz" => text(StatusCode::OK, "ok".to_owned()),

@@ -109,7 +109,8 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
-        let status = door.admits(&method, path, &map).map_or_else(|refusal| refusal.status.as_u16(), |()| 200);
+        let status =
+            door.admits(&method, path, &map).map_or_else(|refusal| refusal.status.as_u16(), |()| 200);
         assert_eq!(status, expect, "{door:?} {method} {path} {headers:?}");
     }
 
@@ -117,7 +118,8 @@ mod tests {
     fn nothing_but_get_is_answered_through_any_door() {
         let doors = [Door::Socket, Door::Loopback(None), Door::Open(TOKEN.into())];
         for door in &doors {
-            for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::HEAD, Method::CONNECT]
+            for method in
+                [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::HEAD, Method::CONNECT]
             {
                 check(door, method, "/", &[("host", "localhost")], 405);
             }
@@ -132,9 +134,19 @@ mod tests {
         for good in ["localhost", "LOCALHOST:9184", "127.0.0.1:9184", "127.1.2.3", "[::1]:9184", "[::1]"] {
             host(good, 200);
         }
-        for bad in
-            ["evil.example", "evil.example:9184", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "0.0.0.0", "", "[::1", "[fe80::1]", "local host", "::1"]
-        {
+        for bad in [
+            "evil.example",
+            "evil.example:9184",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.1",
+            "0.0.0.0",
+            "",
+            "[::1",
+            "[fe80::1]",
+            "local host",
+            "::1",
+        ] {
             host(bad, 421);
         }
         check(&door, Method::GET, "/", &[], 421);
@@ -149,9 +161,17 @@ mod tests {
         let open = Door::Open(TOKEN.into());
         for door in [&loopback, &open] {
             let shows = |path, authorization: &str, expect| {
-                check(door, Method::GET, path, &[("host", "localhost"), ("authorization", authorization)], expect);
+                check(
+                    door,
+                    Method::GET,
+                    path,
+                    &[("host", "localhost"), ("authorization", authorization)],
+                    expect,
+                );
             };
-            for path in ["/", "/api/status", "/metrics", "/assets/page.css", "/nothing", "/healthz/..", "//healthz"] {
+            for path in
+                ["/", "/api/status", "/metrics", "/assets/page.css", "/nothing", "/healthz/..", "//healthz"]
+            {
                 check(door, Method::GET, path, &[("host", "localhost")], 401);
                 shows(path, "Bearer wrong", 401);
                 shows(path, &format!("Bearer {TOKEN}x"), 401);

@@ -33,7 +33,7 @@ pub(super) struct History {
 struct Point {
     /// Events read so far, of all streams.
     events: u64,
-    /// Budgeted requests made so far.
+    /// Requests that the account's budget has let through so far.
     requests: u64,
     /// How far the stream that is furthest behind was behind, in seconds.
     lag: Option<f32>,
@@ -68,7 +68,7 @@ impl History {
             let lags = watched(meter).filter_map(|stream| lag(meter.stream(stream), now));
             let point = Point {
                 events: events.iter().sum(),
-                requests: meter.budgeted.get(),
+                requests: meter.budget.get().map_or(0, |budget| budget.granted()),
                 lag: lags.max().map(|lag| lag.as_secs_f32()),
             };
             push(&mut self.points, point, POINTS + 1);
@@ -88,11 +88,12 @@ impl History {
         }
     }
 
-    /// Requests made of late. `now` are all that were made so far.
+    /// Requests that the account's budget has let through of late. `now` are all so far.
     pub(super) fn used(&self, now: u64) -> Used {
         let since = |back: usize| {
             let point = self.points.len().checked_sub(back).and_then(|at| self.points.get(at));
-            now - point.or(self.points.front()).map_or(now, |point| point.requests)
+            // A tenant may have been given another budget since.
+            now.saturating_sub(point.or(self.points.front()).map_or(now, |point| point.requests))
         };
         // What was made before the first look is the process's first hour's too.
         let hour = if self.points.len() <= POINTS { now } else { since(POINTS + 1) };
@@ -106,7 +107,12 @@ impl History {
         Plot {
             step_seconds: step,
             events_per_second: pairs.map(rate).collect(),
-            lag_seconds: self.points.iter().skip(1).map(|point| point.lag.map(|lag| round(lag.into()))).collect(),
+            lag_seconds: self
+                .points
+                .iter()
+                .skip(1)
+                .map(|point| point.lag.map(|lag| round(lag.into())))
+                .collect(),
         }
     }
 }
@@ -125,18 +131,31 @@ fn round(number: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::telemetry::StreamState;
+    use std::sync::Arc;
 
-    #[test]
-    fn an_hour_is_kept_and_no_more() {
-        let (meter, mut history) = (Meter::default(), History::default());
+    use super::*;
+    use crate::{
+        http::{Budget, Limits},
+        telemetry::StreamState,
+    };
+
+    fn meter() -> (Meter, Arc<Budget>) {
+        let meter = Meter::default();
+        let much = std::num::NonZeroU32::new(1 << 24).unwrap();
+        let budget = Arc::new(Budget::new(Limits { per_minute: much, per_hour: much }, None));
+        meter.budget.set(Some(budget.clone()));
+        (meter, budget)
+    }
+
+    #[tokio::test]
+    async fn an_hour_is_kept_and_no_more() {
+        let ((meter, budget), mut history) = (meter(), History::default());
         let counted = meter.stream(Stream::ItemUsages);
         counted.wanted.set(1);
         assert_eq!((history.rate(Stream::ItemUsages), history.plot().events_per_second.len()), (0.0, 0));
         for look in 0..10_000 {
             counted.events.add(20);
-            meter.budgeted.add(2);
+            budget.pay(2).await;
             counted.newest_event.set(UnixMs(look * 2_000));
             history.look(&meter, UnixMs(look * 2_000 + 5_000));
         }
@@ -146,7 +165,7 @@ mod tests {
         assert_eq!((plot.step_seconds, plot.events_per_second.len(), plot.lag_seconds.len()), (10, 360, 360));
         assert!(plot.events_per_second.iter().all(|rate| *rate == 10.0), "{plot:?}");
         assert!(plot.lag_seconds.iter().all(|lag| *lag == Some(5.0)), "{plot:?}");
-        let used = history.used(meter.budgeted.get());
+        let used = history.used(budget.granted());
         assert!((60..=70).contains(&used.minute) && (3600..=3610).contains(&used.hour), "{used:?}");
         let bytes = history.points.capacity() * size_of::<Point>() + history.recent.capacity() * 24;
         assert!(bytes < 16 << 10, "{bytes} bytes");
@@ -156,12 +175,12 @@ mod tests {
         assert_eq!(history.plot().lag_seconds.last(), Some(&Some(0.0)));
     }
 
-    #[test]
-    fn what_was_used_before_the_first_look_counts() {
-        let (meter, mut history) = (Meter::default(), History::default());
-        meter.budgeted.add(41);
+    #[tokio::test]
+    async fn what_was_used_before_the_first_look_counts() {
+        let ((meter, budget), mut history) = (meter(), History::default());
+        budget.pay(41).await;
         history.look(&meter, UnixMs(0));
-        meter.budgeted.add(1);
-        assert_eq!(history.used(meter.budgeted.get()), Used { minute: 42, hour: 42 });
+        budget.pay(1).await;
+        assert_eq!(history.used(budget.granted()), Used { minute: 42, hour: 42 });
     }
 }

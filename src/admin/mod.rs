@@ -33,7 +33,7 @@ mod server;
 pub mod socket;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -43,17 +43,15 @@ use opgraph_state::{Store, UnixMs};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::warn;
 
+pub(crate) use self::stored::{read as stored, short_reason};
 pub use self::{
     guard::Door,
     history::Plot,
     server::{Listening, listen},
-    status::{
-        BudgetStatus, QueueStatus, SnapshotStatus, Status, StreamStatus, TenantStatus, Window,
-    },
+    status::{BudgetStatus, QueueStatus, SnapshotStatus, Status, StreamStatus, TenantStatus, Window},
     stored::{Committed, Reason},
     warnings::{Collect, Warning, Warnings},
 };
-pub(crate) use self::stored::{read as stored, short_reason};
 use self::{
     history::{History, LOOK_EVERY},
     process::Process,
@@ -61,32 +59,17 @@ use self::{
 };
 use crate::{
     clock::Clock,
-    http::Limits,
     telemetry::{Meter, TenantState},
+    tenants::Roster,
 };
 
 /// How old what was read from the state may be when it is shown.
 const FRESH: Duration = Duration::from_secs(5);
 
-/// A tenant that is shown.
-#[derive(Clone, Debug)]
-pub struct Watched {
-    /// Its name.
-    pub name: Arc<str>,
-    /// What it is for.
-    pub description: Option<String>,
-    /// Where its records go.
-    pub sinks: Vec<&'static str>,
-    /// The account's limits.
-    pub limits: Limits,
-    /// Its counters.
-    pub meter: Arc<Meter>,
-}
-
 /// What all answers are made from.
 pub struct Site {
-    tenants: Vec<Watched>,
-    histories: Mutex<Vec<History>>,
+    tenants: Roster,
+    histories: Mutex<HashMap<Arc<str>, History>>,
     warnings: Warnings,
     clock: Clock,
     started_at: UnixMs,
@@ -102,12 +85,7 @@ struct State {
 
 impl Site {
     /// Shows these tenants, whose state is in `store`.
-    pub fn new<T: Store + Clone>(
-        tenants: Vec<Watched>,
-        store: T,
-        warnings: Warnings,
-        clock: Clock,
-    ) -> Arc<Site> {
+    pub fn new<T: Store + Clone>(tenants: Roster, store: T, warnings: Warnings, clock: Clock) -> Arc<Site> {
         let read = move || -> BoxFuture<'static, _> {
             let store = store.clone();
             Box::pin(async move {
@@ -119,8 +97,8 @@ impl Site {
             })
         };
         Arc::new(Site {
-            histories: Mutex::new(tenants.iter().map(|_| History::default()).collect()),
             tenants,
+            histories: Mutex::default(),
             warnings,
             started_at: clock.now(),
             clock,
@@ -135,9 +113,11 @@ impl Site {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let now = self.clock.now();
-            for (tenant, history) in self.tenants.iter().zip(self.histories().iter_mut()) {
-                history.look(&tenant.meter, now);
+            let (now, tenants) = (self.clock.now(), self.tenants.list());
+            let mut histories = self.histories();
+            histories.retain(|known, _| tenants.iter().any(|(name, _)| name == known));
+            for (name, meter) in tenants {
+                histories.entry(name).or_default().look(&meter, now);
             }
         }
     }
@@ -147,9 +127,12 @@ impl Site {
         let mut stored = self.state().await;
         let now = self.clock.now();
         let mut tenants = BTreeMap::new();
-        for (tenant, history) in self.tenants.iter().zip(self.histories().iter()) {
-            let stored = stored.remove(&*tenant.name).unwrap_or_default();
-            tenants.insert(tenant.name.to_string(), TenantStatus::of(tenant, history, stored, now));
+        let histories = self.histories();
+        let none = History::default();
+        for (name, meter) in self.tenants.list() {
+            let stored = stored.remove(&*name).unwrap_or_default();
+            let history = histories.get(&name).unwrap_or(&none);
+            tenants.insert(name.to_string(), TenantStatus::of(&meter, history, stored, now));
         }
         Status {
             running: true,
@@ -164,18 +147,16 @@ impl Site {
 
     /// Every metric, in Prometheus's text format.
     pub fn metrics(&self) -> String {
-        let tenants: Vec<_> =
-            self.tenants.iter().map(|tenant| (tenant.name.clone(), tenant.meter.clone())).collect();
-        prometheus::text(&self.process(), &tenants, self.clock.now())
+        prometheus::text(&self.process(), &self.tenants.list(), self.clock.now())
     }
 
     /// How many tenants are not at work, and of how many: before their first
     /// run, or stopped until a person acts. One that pauses is at work.
     pub fn idle(&self) -> (usize, usize) {
-        let idle = |tenant: &&Watched| {
-            matches!(tenant.meter.state.get(), TenantState::Starting | TenantState::Stopped(_))
-        };
-        (self.tenants.iter().filter(idle).count(), self.tenants.len())
+        let tenants = self.tenants.list();
+        let idle =
+            |meter: &Meter| matches!(meter.state.get(), TenantState::Starting | TenantState::Stopped(_));
+        (tenants.iter().filter(|(_, meter)| idle(meter)).count(), tenants.len())
     }
 
     fn process(&self) -> Process {
@@ -194,13 +175,13 @@ impl Site {
         }
     }
 
-    fn histories(&self) -> MutexGuard<'_, Vec<History>> {
+    fn histories(&self) -> MutexGuard<'_, HashMap<Arc<str>, History>> {
         self.histories.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl std::fmt::Debug for Site {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Site").field("tenants", &self.tenants.len()).finish_non_exhaustive()
+        f.debug_struct("Site").field("tenants", &self.tenants).finish_non_exhaustive()
     }
 }

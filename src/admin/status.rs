@@ -6,14 +6,16 @@ use opgraph_state::UnixMs;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Watched,
     history::{History, Plot, Used},
     metrics::{lag, stream_said, tenant_said},
     prometheus::{of_stream, of_tenant, watched},
     stored::{Committed, Reason, StoredTenant},
     warnings::{Warning, shown},
 };
-use crate::{http::Cellful, telemetry::StreamState};
+use crate::{
+    http::Cellful,
+    telemetry::{About, Meter, StreamState},
+};
 
 /// Everything that is shown. Times are in milliseconds since 1970.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -167,8 +169,7 @@ pub struct QueueStatus {
 impl TenantStatus {
     /// What the state alone says.
     pub(crate) fn stored(stored: StoredTenant) -> TenantStatus {
-        let stream =
-            |(name, committed)| (name, StreamStatus { committed, ..StreamStatus::default() });
+        let stream = |(name, committed)| (name, StreamStatus { committed, ..StreamStatus::default() });
         let listed = SnapshotStatus { vaults: stored.vaults, ..SnapshotStatus::default() };
         TenantStatus {
             streams: stored.streams.into_iter().map(stream).collect(),
@@ -180,8 +181,8 @@ impl TenantStatus {
     }
 
     /// What its counters say; what is committed comes from the state.
-    pub(super) fn of(tenant: &Watched, history: &History, stored: StoredTenant, now: UnixMs) -> TenantStatus {
-        let Watched { meter, description, sinks, limits, .. } = tenant;
+    pub(super) fn of(meter: &Meter, history: &History, stored: StoredTenant, now: UnixMs) -> TenantStatus {
+        let About { description, sinks, limits } = meter.about.get();
         let (state, why) = said(tenant_said(&meter.state.get()));
         let mut committed = stored.streams;
         let streams: BTreeMap<_, _> = watched(meter)
@@ -206,7 +207,6 @@ impl TenantStatus {
             done_at: meter.snapshots.done_at.get(),
             vaults: stored.vaults,
         };
-        let used = history.used(meter.budgeted.get());
         let queue = |queue: crate::telemetry::Queue| QueueStatus {
             name: queue.name.to_owned(),
             pages: queue.pages,
@@ -215,13 +215,16 @@ impl TenantStatus {
         TenantStatus {
             state,
             why,
-            description: description.clone(),
-            sinks: sinks.iter().map(|sink| (*sink).to_owned()).collect(),
+            description,
+            sinks: sinks.into_iter().map(str::to_owned).collect(),
             events_per_second: Some(streams.values().filter_map(|stream| stream.events_per_second).sum()),
             lag_seconds: streams.values().filter_map(|stream| stream.lag_seconds).max_by(f64::total_cmp),
             last_ack: meter.acked_at.get(),
             snapshots: (meter.snapshots.state.get() != StreamState::Starting).then_some(snapshots),
-            budget: meter.budget.get().map(|budget| budget_status(&budget.left(), used, limits)),
+            budget: meter
+                .budget
+                .get()
+                .map(|budget| budget_status(&budget.left(), history.used(budget.granted()), &limits)),
             queues: meter.queues.depths().into_iter().map(queue).collect(),
             in_flight: meter.queues.bytes(),
             quarantined: meter.in_quarantine.get().max(stored.quarantined),

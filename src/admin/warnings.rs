@@ -72,7 +72,11 @@ impl Warnings {
     }
 
     fn add(&self, warning: Warning) {
-        if warning.level == "error" { self.0.errors.add(1) } else { self.0.warnings.add(1) }
+        if warning.level == "error" {
+            self.0.errors.add(1)
+        } else {
+            self.0.warnings.add(1)
+        }
         let mut newest = self.lock();
         let same = |known: &&mut Warning| {
             (&known.tenant, &known.stream, &known.text) == (&warning.tenant, &warning.stream, &warning.text)

@@ -8,9 +8,8 @@ use tracing::{info, warn};
 
 use super::failed::{Exit, Failed};
 use crate::{
-    admin::{Door, Listening, Site, Watched, listen, socket},
+    admin::{Door, Listening, Site, listen, socket},
     config,
-    telemetry::Meter,
 };
 
 /// The fewest characters of a token: what is shorter can be guessed.
@@ -21,18 +20,6 @@ pub(super) struct Doors {
     _watch: AbortOnDropHandle<()>,
     _socket: Option<socket::Socket>,
     _listening: Option<Listening>,
-}
-
-/// A tenant as it is shown.
-pub(super) fn watched(tenant: &config::Tenant, meter: &Arc<Meter>) -> Watched {
-    let sinks = [(tenant.jupiterone.is_some(), "JupiterOne"), (tenant.graph.is_some(), "local graph")];
-    Watched {
-        name: tenant.name.as_str().into(),
-        description: tenant.description.clone(),
-        sinks: sinks.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect(),
-        limits: tenant.events.limits,
-        meter: meter.clone(),
-    }
 }
 
 /// Opens the socket, and the address that is configured.

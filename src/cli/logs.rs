@@ -12,12 +12,12 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+#[cfg(feature = "otlp")]
+use super::traces::{self, Traces};
 use super::{
     args::{Cli, Color, Command, Output},
     failed::{Exit, Failed},
 };
-#[cfg(feature = "otlp")]
-use super::traces::{self, Traces};
 use crate::{
     admin::{Collect, Warnings},
     clock::Clock,

@@ -68,10 +68,11 @@ async fn look(dir: &Path) -> Result<Status, Failed> {
     }
     let path = dir.to_owned();
     let opened = tokio::task::spawn_blocking(move || SledStore::open(&path, OpenOptions::default()));
-    let store = match opened.await.map_err(|error| Failed::new(Exit::State, "open the state").because(error))? {
-        Err(error @ StoreError::InUse { .. }) => return waited(dir, error.into()).await,
-        opened => opened?,
-    };
+    let store =
+        match opened.await.map_err(|error| Failed::new(Exit::State, "open the state").because(error))? {
+            Err(error @ StoreError::InUse { .. }) => return waited(dir, error.into()).await,
+            opened => opened?,
+        };
     run::told_if_older(&store);
     let tenants = admin::stored(&store).await?.into_iter();
     Ok(Status {
@@ -135,7 +136,11 @@ fn of_tenant(name: &str, tenant: &TenantStatus, now: UnixMs) -> String {
     let mut text = name.to_owned();
     // Writing to a string does not fail.
     if let Some(state) = &tenant.state {
-        let to = if tenant.sinks.is_empty() { String::new() } else { format!(", to {}", tenant.sinks.join(" and ")) };
+        let to = if tenant.sinks.is_empty() {
+            String::new()
+        } else {
+            format!(", to {}", tenant.sinks.join(" and "))
+        };
         let _ = write!(text, ": {state}{to}");
         if let Some(why) = &tenant.why {
             let _ = write!(text, "\n  {why}");
@@ -175,8 +180,11 @@ fn of_tenant(name: &str, tenant: &TenantStatus, now: UnixMs) -> String {
         text += &of_snapshots(snapshots, tenant, now);
     }
     if !tenant.queues.is_empty() {
-        let queues: Vec<_> =
-            tenant.queues.iter().map(|queue| format!("{} {}/{}", queue.name, queue.pages, queue.most)).collect();
+        let queues: Vec<_> = tenant
+            .queues
+            .iter()
+            .map(|queue| format!("{} {}/{}", queue.name, queue.pages, queue.most))
+            .collect();
         let _ = write!(text, "\n  pages waiting: {}", queues.join(", "));
         if let Some((held, most)) = tenant.in_flight {
             let _ = write!(text, "; {} of {} in flight", bytes(held as f64), bytes(most as f64));
@@ -218,7 +226,8 @@ fn of_snapshots(of: &SnapshotStatus, tenant: &TenantStatus, now: UnixMs) -> Stri
         metric("opgraph_removed_total"),
     ) {
         let whole = ago(of.done_at, now);
-        let _ = write!(text, ", {items} items listed, {opened} opened, {removed} records removed; whole {whole}");
+        let _ =
+            write!(text, ", {items} items listed, {opened} opened, {removed} records removed; whole {whole}");
     }
     if let Some(why) = &of.why {
         let _ = write!(text, "\n    {why}");

@@ -48,8 +48,9 @@ where
 {
     // Its cause may quote the variables, and one of those is for headers with secrets.
     let cannot = || {
-        Failed::new(Exit::Configuration, "send traces")
-            .hint("check the variables OTEL_EXPORTER_OTLP_…: the endpoint is a URL such as http://localhost:4318")
+        Failed::new(Exit::Configuration, "send traces").hint(
+            "check the variables OTEL_EXPORTER_OTLP_…: the endpoint is a URL such as http://localhost:4318",
+        )
     };
     let post = Post::new().map_err(|error| cannot().because(&*error))?;
     let exporter =

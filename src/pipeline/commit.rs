@@ -45,7 +45,8 @@ pub(super) async fn run<T: Store>(mut acks: Receiver<Ack>, commits: Commits<T>) 
         let commit = ack.into_commit(&tenant, epoch, at);
         let steps: Vec<_> = commit.steps.iter().map(|step| (step.stream.clone(), step.events())).collect();
         die_at!("commit.before");
-        let (begun, changes) = (Instant::now(), !(commit.quarantined.is_empty() && commit.released.is_empty()));
+        let (begun, changes) =
+            (Instant::now(), !(commit.quarantined.is_empty() && commit.released.is_empty()));
         store.commit(commit).instrument(info_span!("commit", %tenant)).await?;
         meter.commit_times.took(begun.elapsed());
         committed.send_modify(|count| *count += 1);

@@ -47,7 +47,10 @@ pub(super) async fn run<K: Sink>(
     // Uploads finish side by side. Their acks leave in the order the uploads
     // were filled, whichever is done first: this channel keeps it.
     let (uploads_out, uploads) = channel(sink.limits().finishing + 1);
-    tokio::try_join!(fill(arriving, sink, tenant, uploads_out, committed, emptied, meter), pass_on(uploads, out))?;
+    tokio::try_join!(
+        fill(arriving, sink, tenant, uploads_out, committed, emptied, meter),
+        pass_on(uploads, out)
+    )?;
     Ok(())
 }
 

@@ -117,7 +117,8 @@ impl<T: Clone> Latest<T> {
 
 /// Upper bounds in seconds: from what a disk takes for a commit to the hour that an upload may be filled.
 const BOUNDS: [f64; 18] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0,
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0,
+    3600.0,
 ];
 
 /// How long something took, each time: how often at most each bound, and all together.

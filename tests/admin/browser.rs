@@ -99,10 +99,12 @@ async fn the_status_page_lives_in_a_browser() {
 
     // By day, at night, on a phone: nothing hangs over, everything can be read.
     let scheme = |name: &str| json!({"features": [{"name": "prefers-color-scheme", "value": name}]});
-    let device = |width, height, mobile| {
-        json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile})
-    };
-    for (name, of) in [("desk", device(1280, 1000, false)), ("phone", device(390, 1400, true)), ("watch", device(280, 900, true))] {
+    let device = |width, height, mobile| json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile});
+    for (name, of) in [
+        ("desk", device(1280, 1000, false)),
+        ("phone", device(390, 1400, true)),
+        ("watch", device(280, 900, true)),
+    ] {
         browser.tell("Emulation.setDeviceMetricsOverride", of).await;
         for colours in ["light", "dark"] {
             browser.tell("Emulation.setEmulatedMedia", scheme(colours)).await;

@@ -3,10 +3,10 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use opgraph::{
-    admin::{Door, Listening, Site, Warnings, Watched, listen},
+    admin::{Door, Listening, Site, Warnings, listen},
     clock::Clock,
-    http::Limits,
     telemetry::Meter,
+    tenants::Roster,
 };
 use opgraph_state::MemoryStore;
 use tokio::{
@@ -18,14 +18,8 @@ use tokio::{
 use super::get;
 
 async fn open(door: Door) -> Listening {
-    let tenant = Watched {
-        name: "acme".into(),
-        description: None,
-        sinks: Vec::new(),
-        limits: Limits::default(),
-        meter: Arc::new(Meter::default()),
-    };
-    let site = Site::new(vec![tenant], MemoryStore::default(), Warnings::default(), Clock::system());
+    let tenants = Roster::of(vec![("acme".into(), Arc::new(Meter::default()))]);
+    let site = Site::new(tenants, MemoryStore::default(), Warnings::default(), Clock::system());
     listen("127.0.0.1:0".parse().unwrap(), door, site).await.unwrap()
 }
 

@@ -62,7 +62,13 @@ async fn a_running_opgraph_answers_for_itself_and_its_store_is_not_opened() {
     assert!(tenant["snapshots"]["vaults"].as_u64().unwrap() > 0, "{tenant}");
     assert!(tenant["budget"]["minute"]["used"].as_u64().unwrap() > 3, "{tenant}");
     let text = ended(status(&place, &state, &[])).await.stdout;
-    for words in ["opgraph 0.", "running", "default: running, to local graph", "itemusages       caught up", "vaults and items caught up"] {
+    for words in [
+        "opgraph 0.",
+        "running",
+        "default: running, to local graph",
+        "itemusages       caught up",
+        "vaults and items caught up",
+    ] {
         assert!(text.contains(words), "{words}: {text}");
     }
 
@@ -78,7 +84,10 @@ async fn a_running_opgraph_answers_for_itself_and_its_store_is_not_opened() {
     assert_eq!(code, Some(0));
     assert!(!place.path(SOCKET).exists(), "whoever stops takes the socket along");
     let after = json(&ended(status(&place, &state, &["--json"])).await);
-    assert_eq!((&after["running"], &after["tenants"]["default"]["streams"]["itemusages"]["events"]), (&false.into(), &165.into()));
+    assert_eq!(
+        (&after["running"], &after["tenants"]["default"]["streams"]["itemusages"]["events"]),
+        (&false.into(), &165.into())
+    );
     let vaults = &after["tenants"]["default"]["snapshots"]["vaults"];
     assert_eq!(vaults, &tenant["snapshots"]["vaults"], "the inventory is shown without a process too");
     let text = ended(status(&place, &state, &[])).await.stdout;
@@ -94,7 +103,8 @@ async fn a_socket_that_a_killed_run_has_left_confuses_nobody() {
     fs::create_dir_all(state.parent().unwrap()).unwrap();
     let run = || {
         let mut run = place.program();
-        run.args(["run", "--events-url", &simulator.events_url(), "--events-token-file"]).arg(place.path("events"));
+        run.args(["run", "--events-url", &simulator.events_url(), "--events-token-file"])
+            .arg(place.path("events"));
         run.arg("--state-dir").arg(&state).arg("--graph").arg(place.path("graph.db"));
         run
     };
@@ -149,7 +159,8 @@ async fn a_status_that_is_watched_is_shown_again() {
         let lines = fs::read_to_string(&out).unwrap();
         let read = |line: &str| {
             let status: serde_json::Value = serde_json::from_str(line).ok()?;
-            status["tenants"]["default"]["streams"]["itemusages"]["metrics"]["opgraph_events_read_total"].as_f64()
+            status["tenants"]["default"]["streams"]["itemusages"]["metrics"]["opgraph_events_read_total"]
+                .as_f64()
         };
         events = lines.lines().filter_map(read).collect::<Vec<_>>();
         if events.len() > 1 && events.last() > events.first() {
@@ -179,10 +190,21 @@ async fn it_does_not_start_where_anybody_could_look_or_nobody_can() {
         }
         assert!(token.is_none_or(|token| !ended.stderr.contains(token)));
     };
-    check("0.0.0.0:0", None, &["other machines reach `0.0.0.0:0`", "hint: set the variable OPGRAPH_ADMIN_TOKEN"]).await;
-    check("0.0.0.0:0", Some("too-short"), &["fewer than 16 characters", "hint: make one with `openssl rand -hex 32`"]).await;
+    check(
+        "0.0.0.0:0",
+        None,
+        &["other machines reach `0.0.0.0:0`", "hint: set the variable OPGRAPH_ADMIN_TOKEN"],
+    )
+    .await;
+    check(
+        "0.0.0.0:0",
+        Some("too-short"),
+        &["fewer than 16 characters", "hint: make one with `openssl rand -hex 32`"],
+    )
+    .await;
     check("9184", None, &["write it like `127.0.0.1:9184`"]).await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    check(&address, None, &[&format!("cannot show the status at {address}"), "hint: choose another port"]).await;
+    check(&address, None, &[&format!("cannot show the status at {address}"), "hint: choose another port"])
+        .await;
 }

@@ -27,8 +27,13 @@ impl Browser {
         let mut driver = Command::new("chromedriver");
         // A group of its own, so that the browser ends with it however the test ends.
         std::os::unix::process::CommandExt::process_group(&mut driver, 0);
-        let mut driver =
-            driver.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
+        let mut driver = driver
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
         let lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
         let port = { lines }.find_map(|line| {
             line.rsplit_once("successfully on port ").map(|(_, port)| port.trim_end_matches('.').to_owned())

@@ -12,7 +12,8 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_token_is_on_the_page_in_the_metrics_or_over_the_socket() {
-    let simulator = Simulator::start(Config { events: 200, page_cap: 20, ..Config::default() }).await.unwrap();
+    let simulator =
+        Simulator::start(Config { events: 200, page_cap: 20, ..Config::default() }).await.unwrap();
     for fault in [Fault::Status { code: 503, retry_after: None }, Fault::Reset, Fault::Truncated] {
         simulator.script(Script::next(Endpoint::Auditevents, fault.clone()));
         simulator.script(Script::next(Endpoint::Entities, fault));
@@ -24,13 +25,8 @@ async fn no_token_is_on_the_page_in_the_metrics_or_over_the_socket() {
     place.write_token("wrong", wrong);
     place.write_token("admin", admin);
     let connect_token = simulator.connect_token();
-    let canaries = Canaries::of(&[
-        simulator.events_token(),
-        simulator.jupiterone_token(),
-        &connect_token,
-        wrong,
-        admin,
-    ]);
+    let canaries =
+        Canaries::of(&[simulator.events_token(), simulator.jupiterone_token(), &connect_token, wrong, admin]);
     let token_files = ["admin", "connect", "events", "jupiterone", "wrong"].map(|name| place.path(name));
     assert_eq!(canaries.files(place.dir.path()), token_files, "the sweep finds what is there to be found");
 
@@ -52,10 +48,18 @@ async fn no_token_is_on_the_page_in_the_metrics_or_over_the_socket() {
     let connect =
         |url: &str| format!("[tenant.connect]\nbase_url = \"{url}\"\ntoken = {{ file = \"connect\" }}\n");
     let events = simulator.events_url();
-    let mut text = "state_dir = \"state\"\n[admin]\nlisten = \"127.0.0.1:1\"\ntoken = { file = \"admin\" }\n".to_owned();
-    text += &tenant("fine", &events, "events", &(jupiterone(&simulator.jupiterone_url()) + &connect(&simulator.connect_url())));
+    let mut text =
+        "state_dir = \"state\"\n[admin]\nlisten = \"127.0.0.1:1\"\ntoken = { file = \"admin\" }\n".to_owned();
+    text += &tenant(
+        "fine",
+        &events,
+        "events",
+        &(jupiterone(&simulator.jupiterone_url()) + &connect(&simulator.connect_url())),
+    );
     text += &tenant("refused", &events, "wrong", "");
-    for (name, status) in [("asks", "400 Bad Request"), ("denies", "401 Unauthorized"), ("fails", "500 Oh No")] {
+    for (name, status) in
+        [("asks", "400 Bad Request"), ("denies", "401 Unauthorized"), ("fails", "500 Oh No")]
+    {
         text += &tenant(name, &echo(status).await, "wrong", "");
         let url = echo(status).await;
         // No two tenants may share a place in JupiterOne.
@@ -73,14 +77,20 @@ async fn no_token_is_on_the_page_in_the_metrics_or_over_the_socket() {
     for _ in 0..100 {
         let status = shown.get("/api/status", &bearer).await.2;
         let trouble = status.matches("HTTP 4").count() + status.matches("HTTP 5").count();
-        let met = ["asks", "denies", "fails", "refused"].iter().all(|name| status.contains(&format!("\"{name}\"")));
+        let met =
+            ["asks", "denies", "fails", "refused"].iter().all(|name| status.contains(&format!("\"{name}\"")));
         if met && trouble >= 8 && status.contains("\"caught up\"") {
             outputs.push(("the JSON", status));
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    assert_eq!(outputs.len(), 1, "the tenants met their troubles: {}", shown.get("/api/status", &bearer).await.2);
+    assert_eq!(
+        outputs.len(),
+        1,
+        "the tenants met their troubles: {}",
+        shown.get("/api/status", &bearer).await.2
+    );
     for (of, path, headers) in [
         ("the page", "/", bearer.clone()),
         ("its parts", "/api/status", format!("accept: text/html\r\n{bearer}")),
@@ -93,7 +103,8 @@ async fn no_token_is_on_the_page_in_the_metrics_or_over_the_socket() {
         let (_, head, body) = shown.get(path, &headers).await;
         outputs.push((of, format!("{head}\n{body}")));
     }
-    let answered = |of: &str, word: &str| outputs.iter().any(|(name, text)| *name == of && text.contains(word));
+    let answered =
+        |of: &str, word: &str| outputs.iter().any(|(name, text)| *name == of && text.contains(word));
     assert!(answered("the page", "needs you") || answered("the page", "need you"));
     assert!(answered("the metrics", "opgraph_remedies_total"));
     assert!(answered("a refusal", "401"));

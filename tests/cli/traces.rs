@@ -50,7 +50,8 @@ async fn collector(kept: Arc<Mutex<Vec<(String, Vec<u8>)>>>) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn traces_tell_of_pages_uploads_and_commits_and_of_nothing_else() {
-    let simulator = Simulator::start(Config { events: 200, page_cap: 20, ..Config::default() }).await.unwrap();
+    let simulator =
+        Simulator::start(Config { events: 200, page_cap: 20, ..Config::default() }).await.unwrap();
     simulator.script(Script::next(Endpoint::Auditevents, Fault::Status { code: 503, retry_after: None }));
     let instance = simulator.integration_instance_id().to_owned();
     let place = Place::of(&simulator).with_jupiterone(&simulator, ["--jupiterone-instance", &instance]);
@@ -73,7 +74,9 @@ async fn traces_tell_of_pages_uploads_and_commits_and_of_nothing_else() {
     assert!(head.starts_with("post /v1/traces ") && head.contains(&format!("x-key: {secret}")), "{head}");
     let sent: Vec<u8> = kept.iter().flat_map(|(_, body)| body.clone()).collect();
     let sent = String::from_utf8_lossy(&sent);
-    for word in ["opgraph", "page", "upload", "commit", "tenant", "default", "stream", "auditevents", "itemusages"] {
+    for word in
+        ["opgraph", "page", "upload", "commit", "tenant", "default", "stream", "auditevents", "itemusages"]
+    {
         assert!(sent.contains(word), "{word} is not in the traces");
     }
     // Log lines, what the other side said, what is in events.
@@ -101,5 +104,9 @@ async fn a_collector_that_is_not_there_holds_nothing_up_and_a_wrong_one_is_told(
     run.env("OTEL_EXPORTER_OTLP_ENDPOINT", "no url at all, with a secret");
     let output = ended(run).await;
     assert_eq!(output.code, Some(2), "{}", output.stderr);
-    assert!(output.stderr.contains("cannot send traces") && !output.stderr.contains("a secret"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("cannot send traces") && !output.stderr.contains("a secret"),
+        "{}",
+        output.stderr
+    );
 }

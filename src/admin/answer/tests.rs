@@ -6,22 +6,16 @@ use opgraph_state::{MemoryStore, UnixMs};
 
 use super::*;
 use crate::{
-    admin::{Status, Warnings, Watched},
+    admin::{Status, Warnings},
     clock::Clock,
-    http::Limits,
     stream::Stream,
     telemetry::{Meter, TenantState},
+    tenants::Roster,
 };
 
 fn site(meters: &[Arc<Meter>]) -> Arc<Site> {
-    let tenant = |(number, meter): (usize, &Arc<Meter>)| Watched {
-        name: format!("tenant{number}").into(),
-        description: None,
-        sinks: vec!["local graph"],
-        limits: Limits::default(),
-        meter: meter.clone(),
-    };
-    let tenants = meters.iter().enumerate().map(tenant).collect();
+    let tenant = |(number, meter): (usize, &Arc<Meter>)| (format!("tenant{number}").into(), meter.clone());
+    let tenants = Roster::of(meters.iter().enumerate().map(tenant).collect());
     Site::new(tenants, MemoryStore::default(), Warnings::default(), Clock::reading(|| UnixMs(9_000)))
 }
 
@@ -60,7 +54,10 @@ async fn every_answer_carries_the_policy_and_says_what_it_is() {
             assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
             assert_eq!(header("x-content-type-options"), Some("nosniff"));
             assert_eq!(header("referrer-policy"), Some("no-referrer"));
-            assert_eq!(header("cache-control") == Some("no-store"), !path.starts_with("/assets") || status == 401);
+            assert_eq!(
+                header("cache-control") == Some("no-store"),
+                !path.starts_with("/assets") || status == 401
+            );
             assert_eq!(headers.get_all("www-authenticate").iter().count(), if status == 401 { 2 } else { 0 });
         }
     }
@@ -86,7 +83,8 @@ async fn the_status_is_one_thing_in_three_forms() {
     let (_, _, html) = ask(&site, &door, "/api/status", Some("text/html")).await;
     assert!(html.starts_with("<header") && html.contains("no token. Issue one"), "{html}");
     let (_, _, page) = ask(&site, &door, "/", None).await;
-    let article = |text: &str| text.split("<article").nth(1).unwrap().split("</article").next().unwrap().to_owned();
+    let article =
+        |text: &str| text.split("<article").nth(1).unwrap().split("</article").next().unwrap().to_owned();
     assert_eq!(article(&page), article(&html), "the page is what is asked for later");
     let (_, _, metrics) = ask(&site, &door, "/metrics", None).await;
     let line = r#"opgraph_events_read_total{tenant="tenant0",stream="itemusages"} 41"#;

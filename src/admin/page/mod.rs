@@ -67,7 +67,9 @@ pub(super) fn inner(status: &Status) -> String {
         tenants.iter().take(MOST_TENANTS).map(|(name, of)| tenant::card(name, of, status.now)).collect();
     let more = match more {
         0 => String::new(),
-        more => format!("<p class=\"more\">and {more} more tenants: see <a href=\"/api/status\">/api/status</a></p>"),
+        more => format!(
+            "<p class=\"more\">and {more} more tenants: see <a href=\"/api/status\">/api/status</a></p>"
+        ),
     };
     format!("{}{shown}{more}{}", head(status), warnings(status))
 }

@@ -32,9 +32,7 @@ pub(super) fn card(name: &str, tenant: &TenantStatus, now: UnixMs) -> String {
     ];
     let facts: String = facts
         .iter()
-        .map(|(name, value, class)| {
-            format!("<div class=\"{class}\"><dt>{name}</dt><dd>{value}</dd></div>")
-        })
+        .map(|(name, value, class)| format!("<div class=\"{class}\"><dt>{name}</dt><dd>{value}</dd></div>"))
         .collect();
     // A tenant that never came to its streams has nothing to draw.
     let drawn = !tenant.streams.is_empty();
@@ -97,20 +95,26 @@ fn why(tenant: &TenantStatus) -> String {
 fn picture(tenant: &TenantStatus, now: UnixMs) -> String {
     let metrics = &tenant.metrics;
     let metric = |name: &str| metrics.get(name).copied().unwrap_or(0.0);
-    let of_streams = |name: &str| -> f64 {
-        tenant.streams.values().filter_map(|stream| stream.metrics.get(name)).sum()
-    };
+    let of_streams =
+        |name: &str| -> f64 { tenant.streams.values().filter_map(|stream| stream.metrics.get(name)).sum() };
     let queue = |name: &str| tenant.queues.iter().find(|queue| queue.name == name);
     let records = sum(metrics, "opgraph_records_mapped_total{");
     let oddities = sum(metrics, "opgraph_oddities_total{");
     let (uploads, commits) = (metric("opgraph_upload_seconds_count"), metric("opgraph_commit_seconds_count"));
     let each = |sum: f64, count: f64| {
-        if count > 0.0 { format!("{} each", span(Duration::from_secs_f64(sum / count))) } else { String::new() }
+        if count > 0.0 {
+            format!("{} each", span(Duration::from_secs_f64(sum / count)))
+        } else {
+            String::new()
+        }
     };
-    let jobs = [("uploading", "uploading"), ("finalizing", "finalizing")].into_iter().filter_map(|(state, word)| {
-        let jobs = metric(&format!("opgraph_jobs_open{{state=\"{state}\"}}"));
-        (jobs > 0.0).then(|| format!("{} {word}", if jobs == 1.0 { "job".to_owned() } else { format!("{jobs} jobs") }))
-    });
+    let jobs =
+        [("uploading", "uploading"), ("finalizing", "finalizing")].into_iter().filter_map(|(state, word)| {
+            let jobs = metric(&format!("opgraph_jobs_open{{state=\"{state}\"}}"));
+            (jobs > 0.0).then(|| {
+                format!("{} {word}", if jobs == 1.0 { "job".to_owned() } else { format!("{jobs} jobs") })
+            })
+        });
     let open = jobs.collect::<Vec<_>>().join(", ");
     let ids = format!(
         "{} ids, {}",
@@ -125,11 +129,21 @@ fn picture(tenant: &TenantStatus, now: UnixMs) -> String {
     stages += &stage("map", &count(records), "records", &odd);
     stages += &arrow(queue("mapped"));
     let took = each(metric("opgraph_upload_seconds_sum"), uploads);
-    stages += &stage("upload", &count(metric("opgraph_uploads_total")), "uploads", if open.is_empty() { &took } else { &open });
+    stages += &stage(
+        "upload",
+        &count(metric("opgraph_uploads_total")),
+        "uploads",
+        if open.is_empty() { &took } else { &open },
+    );
     stages += &arrow(queue("acks"));
     let took = each(metric("opgraph_commit_seconds_sum"), commits);
     let ack = tenant.last_ack.map_or("no ack yet".to_owned(), |at| format!("ack {}", ago(at, now)));
-    stages += &stage("commit", &count(metric("opgraph_commits_total")), "commits", &if took.is_empty() { ack } else { format!("{took}, {ack}") });
+    stages += &stage(
+        "commit",
+        &count(metric("opgraph_commits_total")),
+        "commits",
+        &if took.is_empty() { ack } else { format!("{took}, {ack}") },
+    );
     let in_flight = tenant.in_flight.map_or(String::new(), |(held, most)| {
         let share = held as f64 / most.max(1) as f64;
         bar("in flight", share, &format!("{} of {}", bytes(held as f64), bytes(most as f64)))
@@ -167,7 +181,13 @@ fn snapshot_row(of: &SnapshotStatus, metrics: &BTreeMap<String, f64>, now: UnixM
     let items = metrics.get("opgraph_items_listed_total").copied().unwrap_or(0.0);
     let done = of.done_at.map_or("none whole yet".to_owned(), |at| format!("whole {}", ago(at, now)));
     let state = of.state.as_deref().unwrap_or("unknown");
-    row("vaults and items", state, &format!("{} vaults", count(of.vaults as f64)), &done, &format!("{} listed", count(items)))
+    row(
+        "vaults and items",
+        state,
+        &format!("{} vaults", count(of.vaults as f64)),
+        &done,
+        &format!("{} listed", count(items)),
+    )
 }
 
 fn row(name: &str, state: &str, first: &str, second: &str, third: &str) -> String {
@@ -213,7 +233,9 @@ fn budget(of: &BudgetStatus) -> String {
     };
     let held = if of.held_seconds > 0.0 {
         let left = span(Duration::from_secs_f64(of.held_seconds));
-        format!("<p class=\"held\"><span class=\"chip warn\">held</span> 1Password asked to wait: {left} left</p>")
+        format!(
+            "<p class=\"held\"><span class=\"chip warn\">held</span> 1Password asked to wait: {left} left</p>"
+        )
     } else {
         String::new()
     };
@@ -238,10 +260,16 @@ fn set_aside(tenant: &TenantStatus) -> String {
         return String::new();
     }
     let reason = |reason: &crate::admin::Reason| {
-        format!("<li><strong>{}</strong> {}: {}</li>", count(reason.entries as f64), safe(&reason.stream), safe(&reason.reason))
+        format!(
+            "<li><strong>{}</strong> {}: {}</li>",
+            count(reason.entries as f64),
+            safe(&reason.stream),
+            safe(&reason.reason)
+        )
     };
     let reasons: String = tenant.reasons.iter().map(reason).collect();
-    let (number, entries) = (count(tenant.quarantined as f64), if tenant.quarantined == 1 { "entry" } else { "entries" });
+    let (number, entries) =
+        (count(tenant.quarantined as f64), if tenant.quarantined == 1 { "entry" } else { "entries" });
     format!(
         "<section class=\"aside\"><h3><span class=\"chip warn\">quarantine</span> {number} {entries} set aside</h3>\
          <ul>{reasons}</ul><p class=\"note\">See them with <code>opgraph quarantine list</code> once this process is stopped.</p></section>"

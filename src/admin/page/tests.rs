@@ -41,8 +41,11 @@ fn whatever_was_said_elsewhere_cannot_become_markup() {
 
 #[test]
 fn nothing_in_the_page_needs_more_than_its_policy_allows() {
-    let page = whole(&Status { tenants: [("acme".to_owned(), tenant("running"))].into(), ..Status::default() });
-    for inline in [" style=", " onclick=", " onload=", "<style", "javascript:", "http://", "https://", "//cdn"] {
+    let page =
+        whole(&Status { tenants: [("acme".to_owned(), tenant("running"))].into(), ..Status::default() });
+    for inline in
+        [" style=", " onclick=", " onload=", "<style", "javascript:", "http://", "https://", "//cdn"]
+    {
         assert!(!page.contains(inline), "{inline}");
     }
     let files = page.split(['"', '?']).filter(|part| part.starts_with("/assets/"));

@@ -18,7 +18,9 @@ impl Check<'_, '_> {
             let what = format!("`{}` is no address with a port", listen.value.escape_debug());
             return self.refuse(&listen.at, "admin.listen", what, "write it like `127.0.0.1:9184`");
         };
-        if let (Some((what, hint)), false) = (refusal(address, token.is_some()), self.problems.struck_in("admin")) {
+        if let (Some((what, hint)), false) =
+            (refusal(address, token.is_some()), self.problems.struck_in("admin"))
+        {
             return self.refuse(&listen.at, "admin.listen", what, hint);
         }
         Some(Admin { listen: address, token: token.map_or(Some(None), |token| token.map(Some))? })

@@ -19,7 +19,9 @@ fn an_address_that_others_reach_needs_a_token() {
     for open in ["0.0.0.0:9184", "[::]:9184", "10.0.0.7:9184"] {
         check_admin(
             &format!("listen = \"{open}\""),
-            &[&format!("opgraph.toml:7:10: admin.listen: other machines reach `{open}`: it needs a token\n  {hint}")],
+            &[&format!(
+                "opgraph.toml:7:10: admin.listen: other machines reach `{open}`: it needs a token\n  {hint}"
+            )],
         );
         let token = "token = { env = \"OPGRAPH_ADMIN_TOKEN\" }";
         let config = parse(&format!("{ACME}[admin]\nlisten = \"{open}\"\n{token}")).unwrap();
@@ -42,7 +44,9 @@ fn what_is_no_address_is_told_with_an_example() {
     }
     check_admin(
         "",
-        &["opgraph.toml:6:1: admin: `listen` is missing\n  hint: say where to listen, as in `listen = \"127.0.0.1:9184\"`"],
+        &[
+            "opgraph.toml:6:1: admin: `listen` is missing\n  hint: say where to listen, as in `listen = \"127.0.0.1:9184\"`",
+        ],
     );
     check_admin(
         "listen = \"127.0.0.1:1\"\nport = 3",

@@ -8,6 +8,8 @@ mod keys;
 
 mod tenants;
 
+mod folders;
+
 mod access;
 
 mod admin;
