@@ -175,6 +175,7 @@ fn config(demo: &Demo, simulator: &Simulator, tokens: &Path) -> Result<Config, F
         }),
         jupiterone: (demo.sink != DemoSink::Graph).then_some(jupiterone),
         graph: (demo.sink != DemoSink::Jupiterone).then(|| config::Graph { path: graph_path(&demo.dir) }),
+        files: None,
     };
     Ok(Config { state_dir: demo.dir.join("state"), allow_custom_hosts: false, tenants: vec![tenant] })
 }

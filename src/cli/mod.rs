@@ -6,6 +6,8 @@ mod run;
 
 mod demo;
 
+mod destination;
+
 mod simulate;
 
 mod check;
