@@ -29,10 +29,9 @@ pub(super) struct Books {
 impl Books {
     /// Reads every file of the graph.
     pub(super) fn read(folder: &Folder, mark: Mark) -> Result<Books, Trouble> {
-        let mut books =
-            Books { mark, known: Vec::new(), shared: 0, newest: HashMap::new(), halfway: false };
-        for of in RecordType::all() {
-            for entry in fs::read_dir(folder.graph(of))? {
+        let mut books = Books { mark, known: Vec::new(), shared: 0, newest: HashMap::new(), halfway: false };
+        for within in folder.graphs() {
+            for entry in fs::read_dir(within)? {
                 books.read_file(entry?.path(), folder)?;
             }
         }
@@ -50,7 +49,8 @@ impl Books {
 
     fn read_file(&mut self, path: PathBuf, folder: &Folder) -> Result<(), Trouble> {
         let foreign = || Trouble::Damaged(path.clone(), "opgraph has not written it".to_owned());
-        let (of, part) = named(&path).filter(|(of, _)| path.starts_with(folder.graph(*of))).ok_or_else(foreign)?;
+        let (of, part) =
+            named(&path).filter(|(of, _)| path.starts_with(folder.graph(*of))).ok_or_else(foreign)?;
         let mut records = 0;
         text::each(&path, of, |key, _, _| {
             records += 1;
@@ -60,7 +60,8 @@ impl Books {
         })?;
         match part {
             Part::Numbered(number) => {
-                let length = usize::try_from(fs::metadata(&path)?.len()).unwrap_or(usize::MAX) - text::END.len();
+                let length =
+                    usize::try_from(fs::metadata(&path)?.len()).unwrap_or(usize::MAX) - text::END.len();
                 let newest = self.newest.entry(of).or_insert((number, length));
                 *newest = (*newest).max((number, length));
             }

@@ -1,6 +1,7 @@
 //! Whose folder it is, and where everything in it lies.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io,
@@ -138,14 +139,17 @@ impl Folder {
     /// Makes every folder that files may come into, and empties the one of unfinished files.
     fn make_folders(&self) -> io::Result<()> {
         self.clear_new()?;
-        for of in RecordType::all() {
-            DirBuilder::new().recursive(true).mode(0o700).create(self.graph(of))?;
-        }
-        for of in RecordType::all() {
-            let graph = self.graph(of);
+        for graph in self.graphs() {
+            DirBuilder::new().recursive(true).mode(0o700).create(&graph)?;
+            // Up to the folder that has been made durable with the mark.
             graph.ancestors().take(4).try_for_each(sync_folder)?;
         }
         Ok(())
+    }
+
+    /// Every folder that has files of the graph.
+    pub(super) fn graphs(&self) -> BTreeSet<PathBuf> {
+        RecordType::all().map(|of| self.graph(of)).collect()
     }
 
     /// Empties the folder of unfinished files: nobody needs them.
@@ -276,6 +280,9 @@ mod tests {
             assert!(ends.contains(&section(RecordType::Relationship(*of))), "{}", of.name());
         }
         let sections: std::collections::BTreeSet<_> = RecordType::all().map(section).collect();
-        assert_eq!(sections.into_iter().collect::<Vec<_>>(), ["auditevents", "itemusages", "signinattempts", "vaults"]);
+        assert_eq!(
+            sections.into_iter().collect::<Vec<_>>(),
+            ["auditevents", "itemusages", "signinattempts", "vaults"]
+        );
     }
 }

@@ -82,8 +82,7 @@ pub(super) fn write(place: &Path, text: &str) -> io::Result<()> {
 }
 
 fn write_synced(path: &Path, text: &str) -> io::Result<()> {
-    let mut file: File =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file: File = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }

@@ -88,7 +88,8 @@ pub fn complete(dir: &Path, tenant: &str, outcome: &Outcome) -> Result<(), SinkE
         let names = |keep: &dyn Fn(RecordType) -> bool| -> Vec<&'static str> {
             declared.iter().filter(|of| keep(**of)).map(|of| of.name()).collect()
         };
-        let stream = Stream::named(id).and_then(|stream| outcome.streams.iter().find(|(of, _)| *of == stream));
+        let stream =
+            Stream::named(id).and_then(|stream| outcome.streams.iter().find(|(of, _)| *of == stream));
         StepResult {
             id,
             name,

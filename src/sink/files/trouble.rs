@@ -77,9 +77,9 @@ pub(super) fn cannot(doing: &str, dir: &Path, error: io::Error) -> SinkError {
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
             Remedy::Halt(Halt::Configuration { hint: "name a folder".to_owned() })
         }
-        io::ErrorKind::ResourceBusy => Remedy::Halt(Halt::State {
-            hint: "stop the other opgraph, or name another folder".to_owned(),
-        }),
+        io::ErrorKind::ResourceBusy => {
+            Remedy::Halt(Halt::State { hint: "stop the other opgraph, or name another folder".to_owned() })
+        }
         // What a failed fsync has left is unknown; trying again may report a success that is none.
         _ => Remedy::halt(format!("check the disk of {at}, then start again")),
     };

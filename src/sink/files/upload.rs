@@ -90,7 +90,7 @@ impl Upload for FilesUpload {
     }
 
     async fn finish(mut self, coverage: Coverage) -> Result<Ack, SinkError> {
-        let mut work = self.take_work().await?;
+        let work = self.take_work().await?;
         let finish = move || {
             let folder = Arc::clone(&work.folder);
             work.finish(&coverage).map_err(|trouble| trouble.told(&folder))?;

@@ -49,7 +49,7 @@ fn listed() -> Records {
     records
 }
 
-async fn list<K: Sink>(sink: &K, records: Records, removed: &[&str]) {
+pub(super) async fn list<K: Sink>(sink: &K, records: Records, removed: &[&str]) {
     let mut coverage = Coverage::default();
     let removed = removed.iter().map(|key| (*key).to_owned()).collect();
     coverage.list(Listing { records, removed, ..Listing::default() });
@@ -58,7 +58,7 @@ async fn list<K: Sink>(sink: &K, records: Records, removed: &[&str]) {
 }
 
 /// What is held after the events of a feed and the listing.
-async fn filled<S: Subject>() -> (S, Contents) {
+pub(super) async fn filled<S: Subject>() -> (S, Contents) {
     let (subject, feed) = (S::new(), Feed::new(6));
     let _ = upload(subject.sink(), &feed, 0..6).await.unwrap();
     list(subject.sink(), listed(), &[]).await;
