@@ -243,7 +243,8 @@ pub async fn jupiterone(settings: &config::JupiterOne) -> Result<JupiterOneSetti
     };
     let base_url = settings.base_url.clone();
     let resolved = JupiterOneSettings::new(base_url, settings.account.clone(), token, plan);
-    Ok(JupiterOneSettings { gzip: settings.gzip, limits: settings.upload, ..resolved })
+    let config::JupiterOne { gzip, job_events, upload: limits, .. } = *settings;
+    Ok(JupiterOneSettings { gzip, job_events, limits, ..resolved })
 }
 
 /// A token that cannot be read is for a person to mend.
