@@ -151,6 +151,7 @@ fn config(demo: &Demo, simulator: &Simulator, tokens: &Path) -> Result<Config, F
             source: config::InstanceSource::External,
         },
         gzip: true,
+        job_events: true,
         upload: JupiterOneSettings::LIMITS,
     };
     let tenant = config::Tenant {

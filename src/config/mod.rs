@@ -157,6 +157,8 @@ pub struct JupiterOne {
     pub plan: Plan,
     /// Whether request bodies are compressed.
     pub gzip: bool,
+    /// Whether people are told in JupiterOne how the jobs of an instance go.
+    pub job_events: bool,
     /// When an upload is finished.
     pub upload: UploadLimits,
 }

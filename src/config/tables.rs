@@ -102,6 +102,7 @@ pub(super) struct JupiterOneTable {
     pub(super) scope: Text,
     pub(super) source: Text,
     pub(super) gzip: Option<bool>,
+    pub(super) job_events: Option<bool>,
     pub(super) upload_age: Option<Given<DurationText>>,
     pub(super) upload_events: Option<Given<i64>>,
 }
@@ -212,6 +213,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "scope",
             "source",
             "gzip",
+            "job_events",
             "upload_age",
             "upload_events",
         ],

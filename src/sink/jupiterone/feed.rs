@@ -11,6 +11,7 @@ use super::{
     ending::Ending,
     job::Job,
     notes::Note,
+    notices::Notices,
     pack::{Kind, LARGEST_BODY, Origin, Packed, Packer, TOO_LARGE, refused, without_raw_data},
 };
 use crate::{http::Remedy, sink::SinkError};
@@ -37,6 +38,7 @@ pub(super) struct Feed<S> {
     waiting_bytes: usize,
     open: Option<Open>,
     set_aside: Vec<Quarantined>,
+    notices: Notices,
 }
 
 struct Open {
@@ -82,6 +84,7 @@ impl<S: Store> Feed<S> {
             waiting_bytes: 0,
             open: None,
             set_aside: Vec::new(),
+            notices: Notices::default(),
         }
     }
 
@@ -119,6 +122,7 @@ impl<S: Store> Feed<S> {
             Kind::Entities => &mut self.entities,
             Kind::Relationships => &mut self.relationships,
         };
+        self.notices.count(kind, origin);
         if let Ok(body) = packer.push(json, labels, origin) {
             return body;
         }
@@ -182,6 +186,7 @@ impl<S: Store> Feed<S> {
         };
         home.note(&note).await?;
         die_at!("job.noted");
+        self.notices.open(api, &job);
         self.open = Some(Open { job, note, turn });
         Ok(())
     }
@@ -217,11 +222,13 @@ impl<S: Store> Feed<S> {
         let mut sent = Sent { settled: Vec::new(), set_aside: self.set_aside };
         let Some(Open { mut job, mut note, turn }) = self.open else { return Ok(sent) };
         sent.set_aside.extend(job.take_set_aside());
+        self.notices.end(sent.set_aside.len());
         if self.ending.spare(sent.set_aside.len() as u64) {
             note = note.with_at_most(self.ending.removes());
             self.link.home.note(&note).await?;
         }
         if let Err(error) = job.finish(&self.ending).await {
+            self.notices.fail(&error);
             self.link.home.told(&note, &error).await?;
             return Err(error);
         }

@@ -24,6 +24,8 @@ mod over;
 
 mod feed;
 
+mod notices;
+
 mod notes;
 
 mod left;
@@ -87,6 +89,8 @@ pub struct JupiterOneSettings {
     pub plan: Plan,
     /// Compress request bodies.
     pub gzip: bool,
+    /// Tell people in JupiterOne how the jobs of an integration go.
+    pub job_events: bool,
     /// Request bodies in flight, over all jobs. Each takes up to 6 MB of memory.
     pub in_flight: usize,
     /// When an upload is finished.
@@ -112,6 +116,7 @@ impl JupiterOneSettings {
             token,
             plan,
             gzip: true,
+            job_events: true,
             in_flight: 4,
             limits: JupiterOneSettings::LIMITS,
             retry: Pauses { first: Duration::from_millis(500), longest: Duration::from_secs(60) },
