@@ -92,7 +92,7 @@ async fn with_sinks<T: Store + Clone, J: Task>(
 ) -> J::Answer {
     let config::Tenant { name, jupiterone, graph, files, .. } = configured;
     if let Some(dir) = files {
-        return task.with(MakeFiles { dir, tenant: name }).await;
+        return task.with(MakeFiles { dir, tenant: name, store: shared.store.clone() }).await;
     }
     let jupiterone = jupiterone.map(|settings| MakeJupiterOne {
         settings,
@@ -344,21 +344,23 @@ impl MakeSink for MakeGraph {
     }
 }
 
-struct MakeFiles {
+struct MakeFiles<T> {
     dir: PathBuf,
     tenant: String,
+    store: T,
 }
 
-impl MakeSink for MakeFiles {
+impl<T: Store> MakeSink for MakeFiles<T> {
     type Sink = FilesSink;
 
     async fn make(&self, _epoch: Epoch, _unsettled: Vec<UploadNote>) -> Result<FilesSink, SinkError> {
         let (dir, tenant) = (self.dir.clone(), self.tenant.clone());
         let open = move || FilesSink::open(&dir, &tenant, FilesSink::LIMITS);
         let opened = tokio::task::spawn_blocking(open).await;
-        opened.unwrap_or_else(|error| {
+        let sink = opened.unwrap_or_else(|error| {
             Err(SinkError { doing: "open the files".to_owned(), remedy: Remedy::RETRY, cause: error.into() })
-        })
+        })?;
+        sink.settled(&self.store, &self.tenant).await
     }
 }
 

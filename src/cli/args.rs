@@ -117,9 +117,9 @@ pub struct Run {
 #[command(next_help_heading = "Another destination")]
 pub struct Destination {
     /// Write the files that JupiterOne's SDK reads (`j1-integration sync`), and nothing to what is
-    /// configured. Their state lies beside them: a new folder is filled from `start` on, an older
-    /// one is gone on with
-    #[arg(long, value_enum, value_name = "files", requires_all = ["once", "out"], hide_possible_values = true)]
+    /// configured; with --once. Their state lies beside them: a new folder is filled from the start
+    /// on, an older one is gone on with
+    #[arg(long, value_enum, value_name = "files", requires = "out", hide_possible_values = true)]
     pub sink: Option<RunSink>,
     /// The folder for it: a new or empty one, or one that was filled before
     #[arg(long, value_name = "DIR", requires = "sink")]

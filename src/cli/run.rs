@@ -32,13 +32,12 @@ use crate::{
 
 /// Runs the command.
 pub(super) async fn run(run: Run, screen: Screen, quiet: bool) -> Result<(), Failed> {
-    let mut config = Config::from_flags(&run.flags)?;
-    if let Some(name) = &run.tenant {
-        config = only(config, name)?;
+    if run.destination.sink.is_some() && !run.once {
+        let text = "files are written until everything is read: `--sink files` goes with `--once`";
+        return Err(Failed::text(Exit::Configuration, text).hint("add `--once`"));
     }
-    if let Some(dir) = run.destination.out {
-        config = destination::files(config, dir, &run.flags.file).await?;
-    }
+    let config = Config::from_flags(&run.flags)?;
+    let config = destination::of(config, run.destination, run.tenant.as_deref(), &run.flags.file).await?;
     config.check_tokens()?;
     let orders = Orders { once: run.once, drain: run.drain, watched: !quiet };
     let ended = tenants(config, &orders, &screen, Clock::system()).await?;
@@ -48,18 +47,6 @@ pub(super) async fn run(run: Run, screen: Screen, quiet: bool) -> Result<(), Fai
         }
     }
     ended.failed.map_or(Ok(()), Err)
-}
-
-/// The configuration of one tenant.
-fn only(config: Config, name: &str) -> Result<Config, Failed> {
-    let names: Vec<_> = config.tenants.iter().map(|tenant| tenant.name.clone()).collect();
-    let tenants: Vec<_> = config.tenants.into_iter().filter(|tenant| tenant.name == name).collect();
-    if tenants.is_empty() {
-        let text = format!("there is no tenant `{name}`");
-        let hint = format!("tenants of the configuration: {}", names.join(", "));
-        return Err(Failed::text(Exit::Configuration, text).hint(hint));
-    }
-    Ok(Config { tenants, ..config })
 }
 
 /// How tenants are to be run.

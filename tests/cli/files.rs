@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command, time::Duration};
 
-use opgraph_simulator::{Config, Simulator};
+use opgraph_simulator::{Config, Endpoint, Fault, Script, Simulator};
 use serde_json::Value;
 
 use crate::support::{
@@ -56,15 +56,18 @@ async fn a_new_folder_is_filled_and_an_older_one_is_gone_on_with() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_part_that_was_not_read_is_no_success_and_a_sync_deletes_nothing_of_it() {
     let simulator = Simulator::start(Config { events: 60, ..Config::default() }).await.unwrap();
+    simulator.script(Script::nth(Endpoint::Auditevents, 1, Fault::Status { code: 403, retry_after: None }));
     let place = Place::of(&simulator);
     place.write_token("events", &simulator.token_with_features(&["itemusages", "auditevents"]));
-    place.write_token("connect", "of no server");
-    let answered = ended(fill(&place, &simulator)).await;
+    let mut without_connect = place.program();
+    without_connect.args(["run", "--once", "--sink", "files", "--out", "out"]);
+    without_connect.args(["--events-url", &simulator.events_url(), "--events-token-file", "events"]);
+    let answered = ended(without_connect).await;
     assert_eq!(answered.code, Some(3), "{}", answered.stderr);
     let summary = fs::read_to_string(place.path("out/.j1-integration/summary.json")).unwrap();
     let summary: Value = serde_json::from_str(&summary).unwrap();
     let ended = |n: usize| summary["integrationStepResults"][n]["status"].as_str().unwrap();
-    assert_eq!([ended(0), ended(1), ended(2), ended(3)], ["disabled", "success", "success", "failure"]);
+    assert_eq!([ended(0), ended(1), ended(2), ended(3)], ["disabled", "success", "failure", "disabled"]);
     assert_eq!(summary["metadata"]["partialDatasets"]["types"].as_array().unwrap().len(), 18);
 }
 
@@ -90,7 +93,7 @@ async fn combinations_that_make_no_sense_are_refused_with_a_hint() {
         }
     };
     let files = ["--once", "--sink", "files", "--out"];
-    check(&["--sink", "files", "--out", "out"], 2, &["--once"]).await;
+    check(&["--sink", "files", "--out", "out"], 2, &["goes with `--once`", "hint: add `--once`"]).await;
     check(&["--once", "--sink", "files"], 2, &["--out"]).await;
     check(&["--once", "--out", "out"], 2, &["--sink"]).await;
     let flags = ["--events-token-file", "events"];
@@ -102,6 +105,9 @@ async fn combinations_that_make_no_sense_are_refused_with_a_hint() {
     let of_two = |more: &[&'static str]| [&files[..], &["out", "--config", "two.toml"], more].concat();
     check(&of_two(&[]), 2, &["there are 2", "hint: say which, as in `--tenant acme`"]).await;
     check(&of_two(&["--tenant", "initech"]), 2, &["no tenant `initech`", "acme, globex"]).await;
+    let state =
+        ["--once", "--state-dir", "out/.j1-integration/opgraph/state", "--events-token-file", "events"];
+    check(&state, 2, &["belongs to the files in out", "hint: say `--sink files --out out`"]).await;
     for made in ["out", "s", "opgraph-state", "graph.db"] {
         assert!(!place.path(made).exists(), "`{made}` was made");
     }

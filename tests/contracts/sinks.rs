@@ -29,7 +29,7 @@ use tempfile::TempDir;
 use feed::{Feed, Telling};
 use files::Files;
 use removal::{
-    a_vault_that_is_gone_and_still_named_by_events_is_a_stub_again, filled, list,
+    a_vault_that_is_gone_and_still_named_by_events_is_a_stub_again,
     what_is_removed_is_gone_and_all_else_stays_as_it_was,
 };
 

@@ -44,6 +44,13 @@ pub fn state_dir(dir: &Path) -> PathBuf {
     dir.join(STORAGE).join(OURS).join("state")
 }
 
+/// The folder whose files a state belongs to; `None` of any other state.
+pub fn dir_of(state_dir: &Path) -> Option<&Path> {
+    let within = state_dir.strip_prefix(state_dir.ancestors().nth(3)?).ok()?;
+    let is_ours = within == Path::new(STORAGE).join(OURS).join("state");
+    is_ours.then(|| state_dir.ancestors().nth(3)).flatten()
+}
+
 /// Makes sure that `dir` is a folder for the files of this tenant, or makes it
 /// one. To be called before its state is opened: nothing is put into a folder
 /// that is somebody else's.

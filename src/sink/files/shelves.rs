@@ -61,23 +61,39 @@ pub(super) fn write(folder: &Folder, coverage: &Coverage, staged: &mut Staged) -
         changed.removed += gone;
         changed.added += after.len() as u64 + gone - before.len() as u64;
         changed.vault_removed |= gone > 0 && of == RecordType::Entity(EntityType::Vault);
-        if after.is_empty() {
-            staged.remove(of, place);
-        } else {
-            let mut text = Text::new(of);
-            after.values().for_each(|entry| text.push(&entry.record));
-            staged.write(folder, of, place, &text.close_with(after.values()))?;
-        }
+        stage(folder, of, shelf, &after, staged)?;
     }
     Ok(changed)
 }
 
+/// How many files there are of a type.
+pub(super) const SHELVES: u8 = 16;
+
 /// The shelf of a key.
 fn shelf(key: &str) -> u8 {
-    shard_of(key) >> 4
+    shard_of(key) / (u8::MAX / SHELVES + 1)
 }
 
-fn read(place: &Path, of: RecordType) -> Result<BTreeMap<String, Entry>, Trouble> {
+/// Writes what a shelf is to hold.
+pub(super) fn stage(
+    folder: &Folder,
+    of: RecordType,
+    shelf: u8,
+    entries: &BTreeMap<String, Entry>,
+    staged: &mut Staged,
+) -> io::Result<()> {
+    let place = Part::Shelf(shelf).path(folder, of);
+    if entries.is_empty() {
+        staged.remove(of, place);
+        return Ok(());
+    }
+    let mut text = Text::new(of);
+    entries.values().for_each(|entry| text.push(&entry.record));
+    staged.write(folder, of, place, &text.close_with(entries.values()))
+}
+
+/// Reads what a shelf holds.
+pub(super) fn read(place: &Path, of: RecordType) -> Result<BTreeMap<String, Entry>, Trouble> {
     let mut entries = BTreeMap::new();
     let mut unversioned = false;
     let read = text::each(place, of, |key, record, version| match version {

@@ -7,18 +7,25 @@ use std::{
 };
 
 use opgraph::{
+    graph::{Records, records::FULL},
     http::{Halt, Remedy},
+    page::{Coverage, Listing},
     sink::{
-        SinkError, UploadLimits,
+        Sink, SinkError, Upload, UploadLimits,
         files::{Ended, FilesSink, Outcome, complete, prepare},
     },
     stream::Stream,
 };
+use opgraph_state::{MemoryStore, Store, UnixMs};
 use proptest::prelude::*;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Contents, Feed, Subject, cut_into, filled, list, upload, wait_for};
+use super::{
+    Contents, Feed, Subject, cut_into,
+    removal::{filled, item, list, listed, vault, version},
+    upload, wait_for,
+};
 use crate::support::files::{all, records};
 
 const TENANT: &str = "acme";
@@ -151,6 +158,40 @@ async fn nobody_who_reads_while_files_change_finds_a_relationship_without_its_en
     assert!(gone.iter().all(|key| !left.contains_key(key)));
     let empty = graph(&dir).into_keys().filter(|path| path.to_string_lossy().contains("one_password_secret"));
     assert_eq!(empty.count(), 0, "a file without records is gone");
+}
+
+/// A run that is killed between its files and its commit leaves what is listed again; but nobody lists what has
+/// gone by then, and the state never knew it.
+#[tokio::test]
+async fn what_no_commit_knows_of_vaults_and_items_is_taken_back_at_the_next_start() {
+    let files = Files::new();
+    let store = MemoryStore::default();
+    let epoch = store.claim(TENANT, &[], UnixMs(0)).await.unwrap().epoch;
+    let ack = async |records: Records| {
+        let mut coverage = Coverage::default();
+        coverage.list(Listing { records, ..Listing::default() });
+        files.sink().open().finish(coverage).await.unwrap()
+    };
+    // Events name the vaults U0 to U4; with their commit lost, they come again.
+    let _ = upload(files.sink(), &Feed::new(6), 0..6).await.unwrap();
+    store.commit(ack(listed()).await.into_commit(TENANT, epoch, UnixMs(1))).await.unwrap();
+    let committed = files.contents();
+    let mut late = Records::default();
+    vault(&mut late, "W", "another name", version(FULL, 2_000));
+    vault(&mut late, "N", "a new vault", version(FULL, 2_000));
+    ["V", "W", "N"].iter().for_each(|of| item(&mut late, of, &format!("{of}9")));
+    let _ = ack(late).await;
+    assert_eq!(files.contents().len(), committed.len() + 7);
+
+    let sink = files.sink.clone().settled(&store, TENANT).await.unwrap();
+    assert_eq!(files.contents(), committed);
+    // With a state that knows nothing, as after damage: what events name stays.
+    let sink = sink.settled(&MemoryStore::default(), TENANT).await.unwrap();
+    let left = files.contents();
+    let gone: Vec<_> = committed.keys().filter(|key| !left.contains_key(*key)).collect();
+    assert_eq!(gone.len(), 6 + 6 + 2, "items, which vault has them, and two vaults: {gone:?}");
+    drop((sink, files.sink));
+    drop(open(files.folder.path()).unwrap());
 }
 
 /// What is told of a folder that cannot be used, and its hint.
