@@ -20,6 +20,8 @@ pub mod supervisor;
 
 pub mod tenant;
 
+pub mod tenants;
+
 pub mod telemetry;
 
 pub mod clock;

@@ -1,12 +1,13 @@
 //! From a configured tenant to a supervised one.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{hash::BuildHasher, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use opgraph_state::{Cursor, Epoch, QuarantineId, Store, UploadNote};
+use tokio::sync::oneshot;
 
 use crate::{
     clock::Clock,
-    config::{self, Polling},
+    config::{self, Polling, SHORTEST_POLLING_INTERVAL},
     http::{Client, Failure, Halt, Outcome, Patience, Remedy},
     pipeline::{self, Drained, Stopped, retry::Retry, snapshot},
     secret::{Claims, SecretError},
@@ -44,6 +45,9 @@ pub async fn run<T: Store + Clone>(
     let drained = with_sinks(configured, &shared, &meter, runs).await?;
     if let Some(dir) = files {
         let outcome = outcome(&meter);
+        if outcome.vaults == files::Ended::Success {
+            files::settle(&dir, &name, &shared.store).await.map_err(Stopped::from)?;
+        }
         let complete = tokio::task::spawn_blocking(move || files::complete(&dir, &name, &outcome));
         complete.await.map_err(Stopped::Panic)?.map_err(Stopped::from)?;
     }
@@ -92,7 +96,7 @@ async fn with_sinks<T: Store + Clone, J: Task>(
 ) -> J::Answer {
     let config::Tenant { name, jupiterone, graph, files, .. } = configured;
     if let Some(dir) = files {
-        return task.with(MakeFiles { dir, tenant: name, store: shared.store.clone() }).await;
+        return task.with(MakeFiles { dir, tenant: name }).await;
     }
     let jupiterone = jupiterone.map(|settings| MakeJupiterOne {
         settings,
@@ -200,9 +204,16 @@ fn resolve(configured: &config::Tenant, pace: Pace) -> Tenant {
 pub fn pace(configured: &config::Tenant, once: bool) -> Option<Pace> {
     match (once, configured.polling_interval) {
         (true, _) => Some(Pace::Once),
-        (false, Polling::Every(interval)) => Some(Pace::Every(interval)),
+        (false, Polling::Every(interval)) => Some(Pace::Every(spread(interval, &configured.name))),
         (false, Polling::Disabled) => None,
     }
+}
+
+/// The interval less up to a tenth, by the tenant's name: tenants that once ask
+/// in step, after an outage perhaps, do not stay so.
+fn spread(interval: Duration, name: &str) -> Duration {
+    let share = foldhash::quality::FixedState::with_seed(0).hash_one(name) as f64 / u64::MAX as f64;
+    interval.mul_f64(1.0 - share / 10.0).max(SHORTEST_POLLING_INTERVAL)
 }
 
 /// Reads a tenant's token, and decides where it goes.
@@ -214,7 +225,8 @@ pub async fn access(events: &config::Events) -> Result<Access, SecretError> {
     let token = events.token.read().await?;
     let claims = Claims::read(&token);
     let base_url = events.resolve_base_url(claims.as_ref());
-    Ok(Access { base_url, token, expires: claims.and_then(|claims| claims.expires) })
+    let (expires, account) = claims.map_or((None, None), |claims| (claims.expires, claims.account));
+    Ok(Access { base_url, token, expires, account })
 }
 
 /// Reads the token of a Connect server, and puts its settings together.
@@ -337,30 +349,38 @@ impl MakeSink for MakeGraph {
 
     async fn make(&self, _epoch: Epoch, _unsettled: Vec<UploadNote>) -> Result<GraphSink, SinkError> {
         let (path, limits) = (self.path.clone(), self.limits);
-        let opened = tokio::task::spawn_blocking(move || GraphSink::open(&path, limits)).await;
-        opened.unwrap_or_else(|error| {
-            Err(SinkError { doing: "open the graph".to_owned(), remedy: Remedy::RETRY, cause: error.into() })
-        })
+        let failed = |cause: Box<dyn std::error::Error + Send + Sync>| SinkError {
+            doing: "open the graph".to_owned(),
+            remedy: Remedy::RETRY,
+            cause,
+        };
+        // A thread of its own: a file that is locked, or a disk that hangs, must
+        // not keep one of the few threads that compress for everybody.
+        let (done, opened) = oneshot::channel();
+        let open = move || drop(done.send(GraphSink::open(&path, limits)));
+        thread::Builder::new()
+            .name("opgraph-open".to_owned())
+            .spawn(open)
+            .map_err(|error| failed(error.into()))?;
+        opened.await.unwrap_or_else(|error| Err(failed(error.into())))
     }
 }
 
-struct MakeFiles<T> {
+struct MakeFiles {
     dir: PathBuf,
     tenant: String,
-    store: T,
 }
 
-impl<T: Store> MakeSink for MakeFiles<T> {
+impl MakeSink for MakeFiles {
     type Sink = FilesSink;
 
     async fn make(&self, _epoch: Epoch, _unsettled: Vec<UploadNote>) -> Result<FilesSink, SinkError> {
         let (dir, tenant) = (self.dir.clone(), self.tenant.clone());
         let open = move || FilesSink::open(&dir, &tenant, FilesSink::LIMITS);
         let opened = tokio::task::spawn_blocking(open).await;
-        let sink = opened.unwrap_or_else(|error| {
+        opened.unwrap_or_else(|error| {
             Err(SinkError { doing: "open the files".to_owned(), remedy: Remedy::RETRY, cause: error.into() })
-        })?;
-        sink.settled(&self.store, &self.tenant).await
+        })
     }
 }
 

@@ -15,7 +15,7 @@ use opgraph::{
     config::Config,
     http::{Client, ClientSettings},
     source::Pace,
-    supervisor::Shared,
+    supervisor::{Budgets, Shared},
     telemetry::Meter,
     tenant,
 };
@@ -71,7 +71,8 @@ fn once(access: &Access, gzip: bool) -> (Duration, Arc<Meter>) {
     let store = SledStore::open(&config.state_dir, OpenOptions::default()).expect("a state");
     let client = Client::new(&ClientSettings::default()).expect("a client");
     let closing = CancellationToken::new();
-    let shared = Shared { store, client, clock: Clock::system(), closing, drain: Duration::from_secs(30) };
+    let (budgets, clock) = (Budgets::default(), Clock::system());
+    let shared = Shared { store, client, budgets, clock, closing, drain: Duration::from_secs(30) };
     let meter = Arc::new(Meter::default());
     let tenant = config.tenants.into_iter().next().expect("a tenant");
     let begun = Instant::now();

@@ -101,8 +101,8 @@ pub struct Run {
     /// How many seconds a stop may take to finish what is in flight
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub drain: Duration,
-    /// Only this tenant of the configuration
-    #[arg(long, value_name = "NAME")]
+    /// Only this tenant of the configuration; with --once
+    #[arg(long, value_name = "NAME", requires = "once")]
     pub tenant: Option<String>,
     /// Where records go.
     #[command(flatten)]

@@ -4,6 +4,10 @@ pub mod args;
 
 mod run;
 
+mod reload;
+
+mod descriptors;
+
 mod demo;
 
 mod destination;

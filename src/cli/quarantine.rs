@@ -19,7 +19,7 @@ use crate::{
     config::Config,
     graph::Written,
     http::{Client, ClientSettings, Remedy},
-    supervisor::{RunError, Shared},
+    supervisor::{Budgets, RunError, Shared},
     telemetry::Meter,
     tenant,
 };
@@ -169,6 +169,8 @@ pub(super) async fn retry(retry: RetryEntries) -> Result<(), Failed> {
     let shared = Shared {
         store: store.clone(),
         client,
+        // Nothing is asked of 1Password.
+        budgets: Budgets::default(),
         clock: Clock::system(),
         closing: CancellationToken::new(),
         drain: Duration::ZERO,

@@ -30,8 +30,8 @@ pub struct Flags {
 /// The configuration file and the state directory.
 #[derive(Args, Clone, Debug, Default)]
 pub struct FileFlags {
-    /// The configuration file [env: OPGRAPH_CONFIG]
-    #[arg(long, value_name = "FILE")]
+    /// The configuration file, or a folder of them [env: OPGRAPH_CONFIG]
+    #[arg(long, value_name = "PATH")]
     pub config: Option<PathBuf>,
     /// Where cursors are kept; overrides the file [env: OPGRAPH_STATE_DIR] [default: opgraph-state]
     #[arg(long, value_name = "DIR")]

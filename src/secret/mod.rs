@@ -18,7 +18,10 @@ use std::{
     fmt,
     fs::File,
     io::Read,
-    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
 };
 
@@ -39,6 +42,15 @@ pub enum TokenSource {
     File(PathBuf),
     /// A reference that 1Password's CLI, `op`, resolves: `op://vault/item/field`.
     Op(String),
+}
+
+/// What a token file looks like from outside: another one means that it was
+/// written or replaced, by a link's new target too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    file: (u64, u64),
+    size: u64,
+    written: (i64, i64),
 }
 
 /// Why there is no token. It never shows one.
@@ -123,6 +135,17 @@ impl TokenSource {
             TokenSource::File(path) => from_file(path),
             TokenSource::Op(reference) => op::read(reference).await,
         }
+    }
+
+    /// Looks at the token's file, without opening it. `None` if there is none.
+    pub fn stamp(&self) -> Option<Stamp> {
+        let TokenSource::File(path) = self else { return None };
+        let found = std::fs::metadata(path).ok()?;
+        Some(Stamp {
+            file: (found.dev(), found.ino()),
+            size: found.len(),
+            written: (found.ctime(), found.ctime_nsec()),
+        })
     }
 
     /// Reads the token and forgets it, unless that needs the `op` CLI.

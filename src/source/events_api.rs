@@ -91,6 +91,12 @@ impl EventsApi {
         EventsApi { client, base_url, token, budget, patience, account: None, meter }
     }
 
+    /// Makes requests from another budget: the account's turned out to be another one.
+    pub fn from_budget(mut self, budget: Arc<Budget>) -> EventsApi {
+        self.budget = budget;
+        self
+    }
+
     /// Pins the account that the cursors belong to.
     pub fn of_account(mut self, account: Option<String>) -> EventsApi {
         self.account = account;

@@ -37,7 +37,8 @@ fn unknown_keys_are_refused_and_the_right_one_is_named() {
     );
     check_root(
         "colour = \"s\"",
-        "opgraph.toml:1:1: colour: unknown key\n  hint: the keys here are state_dir, allow_custom_hosts, tenant",
+        "opgraph.toml:1:1: colour: unknown key\n  \
+         hint: the keys here are state_dir, allow_custom_hosts, tenants, tenant",
     );
     check_root(
         "polling_interval = \"30s\"",

@@ -17,7 +17,7 @@
 //! is in the graph is found out from these files alone: which keys there are at
 //! open, and how new a shared record is when a newer one comes. So no key is
 //! ever in two files, wherever a run is killed and whatever comes again. The
-//! state is asked at the start alone (`settle`), for what no list shows any more.
+//! state is asked at the end alone (`settle`), for what no list shows any more.
 //!
 //! Memory: 16 bytes a key of the events, the newest file of each type, and one
 //! sixteenth of one type's shared records.
@@ -47,6 +47,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 pub use folder::{dir_of, prepare, state_dir};
+pub use settle::settle;
 pub use summary::{Ended, Outcome, complete};
 pub use upload::FilesUpload;
 

@@ -1,12 +1,14 @@
-//! What a run left that was killed between its files and its commit: of what
-//! Connect lists, the files hold what the state knows, and nothing else.
+//! What runs have left that were killed between their files and their commit.
 //!
-//! Events come again, and what they tell is there already. Vaults and items are
-//! listed again as well, but one that has gone meanwhile is on no list, and the
-//! state has never known it: nobody would ever take it out.
+//! Such a run has written vaults and items that the state has never known. They
+//! are listed again as new; but one that has gone by then is on no list, and
+//! what was never known is not missed: nobody would ever take it out. So once
+//! everything was listed, and is committed, the files hold of what Connect lists
+//! what the state knows, and nothing else.
 
 use std::{
     collections::{BTreeMap, HashSet},
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -14,9 +16,8 @@ use opgraph_state::{Entry, Fingerprint, Store};
 use tokio::task::spawn_blocking;
 
 use super::{
-    FilesSink,
-    books::{Books, Part},
-    folder::Folder,
+    books::Part,
+    folder::{Folder, Mark},
     publish::Staged,
     shelves::{self, SHELVES},
     text,
@@ -24,77 +25,79 @@ use super::{
 };
 use crate::{
     graph::{EntityType, RecordType, RelationshipType},
+    http::Remedy,
     sink::SinkError,
     supervisor::store_remedy,
 };
 
-/// What Connect lists. Relationships go before their ends.
+/// What Connect lists.
 const LISTED: [RecordType; 3] = [
     RecordType::Relationship(RelationshipType::VaultHasSecret),
     RecordType::Entity(EntityType::Secret),
     RecordType::Entity(EntityType::Vault),
 ];
 
-impl FilesSink {
-    /// Takes back what the state does not know of vaults and items.
-    ///
-    /// | the files hold                             | the state knows | becomes            |
-    /// |--------------------------------------------|-----------------|--------------------|
-    /// | any                                        | any version     | that version       |
-    /// | an item, or that a vault has one           | nothing of it   | nothing            |
-    /// | a vault that no event of the files names   | nothing of it   | nothing            |
-    /// | a vault that an event of the files names   | nothing of it   | what it was        |
-    ///
-    /// # Errors
-    ///
-    /// The store failed, or a file cannot be read or written.
-    pub async fn settled<S: Store>(self, store: &S, tenant: &str) -> Result<FilesSink, SinkError> {
-        let mut books = self.turn().await;
-        let mut staged = Staged::default();
-        let (mut before, mut after) = (0, 0);
-        let folder = Arc::clone(&self.folder);
-        let named = self.block(move || named(&folder)).await?;
-        for of in LISTED {
-            for shelf in 0..SHELVES {
-                let folder = Arc::clone(&self.folder);
-                let place = Part::Shelf(shelf).path(&folder, of);
-                let held = self.block(move || shelves::read(&place, of)).await?;
-                let keys = held.keys().cloned().collect();
-                let known = store.directory(tenant, keys).await.map_err(|error| SinkError {
-                    doing: "look up the directory".to_owned(),
-                    remedy: store_remedy(&error),
-                    cause: error.into(),
-                })?;
-                let settled = settled(&held, known, &named);
-                before += held.len() as u64;
-                after += settled.len() as u64;
-                if settled != held {
-                    let folder = Arc::clone(&self.folder);
-                    let write = move || {
-                        shelves::stage(&folder, of, shelf, &settled, &mut staged)?;
-                        Ok(staged)
-                    };
-                    staged = self.block(write).await?;
-                }
+/// Takes back what the state does not know of vaults and items. To be called
+/// when all of them were listed, and nothing is on its way any more.
+///
+/// | the files hold                             | the state knows | becomes            |
+/// |--------------------------------------------|-----------------|--------------------|
+/// | any                                        | any version     | that version       |
+/// | an item, or that a vault has one           | nothing of it   | nothing            |
+/// | a vault that no event of the files names   | nothing of it   | nothing            |
+/// | a vault that an event of the files names   | nothing of it   | what it was        |
+///
+/// # Errors
+///
+/// The store failed, or a file cannot be read or written.
+pub async fn settle<S: Store>(dir: &Path, tenant: &str, store: &S) -> Result<(), SinkError> {
+    let (dir, name): (PathBuf, _) = (dir.to_owned(), tenant.to_owned());
+    let opened = spawn_blocking(move || Folder::open(&dir, &name)).await;
+    let (folder, mut mark) = opened.unwrap_or_else(|error| {
+        Err(SinkError { doing: "open the files".to_owned(), remedy: Remedy::RETRY, cause: error.into() })
+    })?;
+    let folder = Arc::new(folder);
+    let named = block(&folder, |folder| named(folder)).await?;
+    let mut staged = Staged::default();
+    let (mut before, mut after) = (0, 0);
+    for of in LISTED {
+        for shelf in 0..SHELVES {
+            let held =
+                block(&folder, move |folder| shelves::read(&Part::Shelf(shelf).path(folder, of), of)).await?;
+            let keys = held.keys().cloned().collect();
+            let known = store.directory(tenant, keys).await.map_err(|error| SinkError {
+                doing: "look up the directory".to_owned(),
+                remedy: store_remedy(&error),
+                cause: error.into(),
+            })?;
+            let settled = settled(&held, known, &named);
+            before += held.len() as u64;
+            after += settled.len() as u64;
+            mark.vault_removed |= settled.len() < held.len() && of == RecordType::Entity(EntityType::Vault);
+            if settled != held {
+                let stage = move |folder: &Folder| {
+                    shelves::stage(folder, of, shelf, &settled, &mut staged)?;
+                    Ok(staged)
+                };
+                staged = block(&folder, stage).await?;
             }
         }
-        if !staged.is_empty() {
-            let folder = Arc::clone(&self.folder);
-            books = self.block(move || publish(&folder, books, staged, before - after)).await?;
-        }
-        drop(books);
-        Ok(self)
     }
+    if staged.is_empty() {
+        return Ok(());
+    }
+    block(&folder, move |folder| publish(folder, mark, staged, before - after)).await
+}
 
-    /// Does something that blocks.
-    async fn block<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
-    ) -> Result<T, SinkError> {
-        let done =
-            spawn_blocking(work).await.unwrap_or_else(|error| Err(std::io::Error::other(error).into()));
-        done.map_err(|trouble| trouble.told(&self.folder))
-    }
+/// Does something that blocks.
+async fn block<T: Send + 'static>(
+    folder: &Arc<Folder>,
+    work: impl FnOnce(&Folder) -> Result<T, Trouble> + Send + 'static,
+) -> Result<T, SinkError> {
+    let of = Arc::clone(folder);
+    let done = spawn_blocking(move || work(&of)).await;
+    let done = done.unwrap_or_else(|error| Err(std::io::Error::other(error).into()));
+    done.map_err(|trouble| trouble.told(folder))
 }
 
 /// The vaults that events of the files name.
@@ -130,15 +133,9 @@ fn settled(
     settled
 }
 
-type Turn = tokio::sync::OwnedMutexGuard<Books>;
-
 /// Puts the shelves into their place, of which so many records are gone.
-fn publish(folder: &Folder, mut books: Turn, staged: Staged, gone: u64) -> Result<Turn, Trouble> {
-    books.halfway = true;
-    books.mark.records = books.mark.records.saturating_sub(gone);
-    folder.write_mark(&books.mark)?;
-    staged.publish(true)?;
-    books.shared -= gone;
-    books.halfway = false;
-    Ok(books)
+fn publish(folder: &Folder, mut mark: Mark, staged: Staged, gone: u64) -> Result<(), Trouble> {
+    mark.records = mark.records.saturating_sub(gone);
+    folder.write_mark(&mark)?;
+    Ok(staged.publish(true)?)
 }

@@ -12,7 +12,7 @@ use opgraph::{
     page::{Coverage, Listing},
     sink::{
         Sink, SinkError, Upload, UploadLimits,
-        files::{Ended, FilesSink, Outcome, complete, prepare},
+        files::{Ended, FilesSink, Outcome, complete, prepare, settle},
     },
     stream::Stream,
 };
@@ -163,7 +163,7 @@ async fn nobody_who_reads_while_files_change_finds_a_relationship_without_its_en
 /// A run that is killed between its files and its commit leaves what is listed again; but nobody lists what has
 /// gone by then, and the state never knew it.
 #[tokio::test]
-async fn what_no_commit_knows_of_vaults_and_items_is_taken_back_at_the_next_start() {
+async fn what_no_commit_knows_of_vaults_and_items_is_taken_back_once_all_are_listed() {
     let files = Files::new();
     let store = MemoryStore::default();
     let epoch = store.claim(TENANT, &[], UnixMs(0)).await.unwrap().epoch;
@@ -183,15 +183,17 @@ async fn what_no_commit_knows_of_vaults_and_items_is_taken_back_at_the_next_star
     let _ = ack(late).await;
     assert_eq!(files.contents().len(), committed.len() + 7);
 
-    let sink = files.sink.clone().settled(&store, TENANT).await.unwrap();
-    assert_eq!(files.contents(), committed);
+    let Files { sink, folder } = files;
+    drop(sink);
+    settle(folder.path(), TENANT, &store).await.unwrap();
+    assert_eq!(records(folder.path()), committed);
+    drop(open(folder.path()).unwrap());
     // With a state that knows nothing, as after damage: what events name stays.
-    let sink = sink.settled(&MemoryStore::default(), TENANT).await.unwrap();
-    let left = files.contents();
+    settle(folder.path(), TENANT, &MemoryStore::default()).await.unwrap();
+    let left = records(folder.path());
     let gone: Vec<_> = committed.keys().filter(|key| !left.contains_key(*key)).collect();
     assert_eq!(gone.len(), 6 + 6 + 2, "items, which vault has them, and two vaults: {gone:?}");
-    drop((sink, files.sink));
-    drop(open(files.folder.path()).unwrap());
+    drop(open(folder.path()).unwrap());
 }
 
 /// What is told of a folder that cannot be used, and its hint.

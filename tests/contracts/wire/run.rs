@@ -14,7 +14,7 @@ use opgraph::{
     sink::{SinkError, UploadLimits, memory::MemorySink},
     source::{NoLister, Pace},
     stream::{Mapping, Stream},
-    supervisor::{Access, Outside, RunError, Shared, Start, Tenant, chain, supervise},
+    supervisor::{Access, Budgets, Outside, RunError, Shared, Start, Tenant, chain, supervise},
     telemetry::{Meter, StreamState},
 };
 use opgraph_simulator::{Config, Held, Simulator};
@@ -112,6 +112,7 @@ impl World<'_> {
         let shared = Shared {
             store: self.store.clone(),
             client: self.client.clone(),
+            budgets: Budgets::default(),
             clock: self.clock.clone(),
             closing: closing.clone(),
             drain: Duration::from_secs(30),
@@ -121,6 +122,7 @@ impl World<'_> {
                 base_url: self.chaos.url().parse().unwrap(),
                 token: self.simulator.events_token().into(),
                 expires: None,
+                account: None,
             },
             sink: self.sink.clone(),
         };
