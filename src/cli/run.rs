@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 
 use super::{
     args::Run,
-    descriptors, doors,
+    descriptors, destination, doors,
     failed::{Exit, Failed},
     heal,
     logs::Screen,
@@ -32,7 +32,12 @@ use crate::{
 
 /// Runs the command.
 pub(super) async fn run(run: Run, screen: Screen, quiet: bool, warnings: Warnings) -> Result<(), Failed> {
+    if run.destination.sink.is_some() && !run.once {
+        let text = "files are written until everything is read: `--sink files` goes with `--once`";
+        return Err(Failed::text(Exit::Configuration, text).hint("add `--once`"));
+    }
     let config = Config::from_flags(&run.flags)?.with_admin(run.admin, &|name| std::env::var_os(name))?;
+    let config = destination::of(config, run.destination, run.tenant.as_deref(), &run.flags.file).await?;
     if run.once {
         config.check_tokens()?;
     } else {

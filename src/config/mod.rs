@@ -111,8 +111,10 @@ pub struct Tenant {
     pub connect: Option<Connect>,
     /// JupiterOne, if records go there.
     pub jupiterone: Option<JupiterOne>,
-    /// The local graph, if records go there. Never `None` without `jupiterone`.
+    /// The local graph, if records go there. Never `None` without `jupiterone` or `files`.
     pub graph: Option<Graph>,
+    /// A folder of JupiterOne SDK files, if records go there and nowhere else.
+    pub files: Option<PathBuf>,
 }
 
 /// What happens when a stream has caught up.
@@ -175,6 +177,8 @@ pub struct JupiterOne {
     pub plan: Plan,
     /// Whether request bodies are compressed.
     pub gzip: bool,
+    /// Whether people are told in JupiterOne how the jobs of an instance go.
+    pub job_events: bool,
     /// When an upload is finished.
     pub upload: UploadLimits,
 }

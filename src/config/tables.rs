@@ -124,6 +124,7 @@ pub(super) struct JupiterOneTable {
     pub(super) scope: Text,
     pub(super) source: Text,
     pub(super) gzip: Option<bool>,
+    pub(super) job_events: Option<bool>,
     pub(super) upload_age: Option<Given<DurationText>>,
     pub(super) upload_events: Option<Given<i64>>,
 }
@@ -234,6 +235,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "scope",
             "source",
             "gzip",
+            "job_events",
             "upload_age",
             "upload_events",
         ],

@@ -91,6 +91,7 @@ fn little_is_needed_and_the_rest_has_defaults() {
             connect: None,
             jupiterone: None,
             graph: Some(Graph { path: "graph.db".into() }),
+            files: None,
         }],
     };
     assert_eq!(parse(ACME), Ok(expect));
