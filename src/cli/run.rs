@@ -1,6 +1,6 @@
 //! `opgraph run`: all tenants, for ever or until they have caught up.
 
-use std::{path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use opgraph_state::{OpenOptions, SledStore};
 use tokio::{
@@ -39,7 +39,7 @@ pub(super) async fn run(run: Run, screen: Screen, quiet: bool, warnings: Warning
         reload::tokens(&config)?;
         reload::somebody(&config)?;
     }
-    let reload = (!run.once).then_some(run.flags);
+    let reload = (!run.once).then_some((run.flags, run.admin));
     let orders = Orders { once: run.once, drain: run.drain, watched: !quiet, reload, warnings };
     let ended = tenants(config, &orders, &screen, Clock::system()).await?;
     if run.once && !quiet {
@@ -58,8 +58,9 @@ pub(super) struct Orders {
     pub(super) drain: Duration,
     /// Show progress.
     pub(super) watched: bool,
-    /// Where the configuration is read again on SIGHUP; it is not if `None`.
-    pub(super) reload: Option<Flags>,
+    /// Where the configuration is read again on SIGHUP, and the address that a flag
+    /// put in place of its own; it is not read again if `None`.
+    pub(super) reload: Option<(Flags, Option<SocketAddr>)>,
     /// What has gone wrong of late.
     pub(super) warnings: Warnings,
 }
