@@ -16,6 +16,10 @@ pub mod sink;
 
 pub mod http;
 
+pub mod allowance;
+
+pub mod memory;
+
 pub mod supervisor;
 
 pub mod tenant;

@@ -156,6 +156,7 @@ impl<T: Store + Clone> Tenants<T> {
             running.leave();
             changes.removed.push(name.to_string());
         }
+        self.shared.memory.seat(wanted.len());
         self.wanted = wanted;
         self.settle();
         changes
@@ -192,6 +193,16 @@ impl<T: Store + Clone> Tenants<T> {
             running.ended = Some(end);
         }
         self.settle();
+        !self.tasks.is_empty()
+    }
+
+    /// How those ended that have ended by themselves so far.
+    pub fn ended(&self) -> impl Iterator<Item = (&str, &End)> {
+        self.running.iter().filter_map(|(name, running)| Some((&**name, running.ended.as_ref()?)))
+    }
+
+    /// Whether any of them runs.
+    pub fn is_running(&self) -> bool {
         !self.tasks.is_empty()
     }
 

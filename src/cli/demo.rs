@@ -25,6 +25,7 @@ use crate::{
     config::{self, Config},
     graph::{EntityType, RecordType},
     http,
+    memory::MAX_MEMORY,
     secret::TokenSource,
     sink::{
         graph::{GraphReader, StoredRecord},
@@ -73,7 +74,14 @@ pub(super) async fn run(demo: Demo, screen: Screen, quiet: bool, warnings: Warni
         tokens(&simulator).map_err(|error| Failed::new(Exit::Other, "write the tokens").because(error))?;
     let config = config(&demo, &simulator, tokens.path())?;
     let watched = !quiet && !demo.json;
-    let orders = Orders { once: true, drain: Duration::from_secs(30), watched, reload: None, warnings };
+    let orders = Orders {
+        once: true,
+        stay: false,
+        drain: Duration::from_secs(30),
+        watched,
+        reload: None,
+        warnings,
+    };
     let Ended { summaries, failed } = run::tenants(config, &orders, &screen, Clock::system()).await?;
     for summary in &summaries {
         say(summary.to_string());
@@ -178,8 +186,13 @@ fn config(demo: &Demo, simulator: &Simulator, tokens: &Path) -> Result<Config, F
         jupiterone: (demo.sink != DemoSink::Graph).then_some(jupiterone),
         graph: (demo.sink != DemoSink::Jupiterone).then(|| config::Graph { path: graph_path(&demo.dir) }),
     };
-    let state_dir = demo.dir.join("state");
-    let config = Config { state_dir, allow_custom_hosts: false, admin: None, tenants: vec![tenant] };
+    let config = Config {
+        state_dir: demo.dir.join("state"),
+        max_memory: MAX_MEMORY,
+        allow_custom_hosts: false,
+        admin: None,
+        tenants: vec![tenant],
+    };
     Ok(config.with_admin(demo.admin, &|name| std::env::var_os(name))?)
 }
 

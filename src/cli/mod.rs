@@ -12,6 +12,8 @@ mod demo;
 
 mod simulate;
 
+mod init;
+
 mod check;
 
 mod status;
@@ -33,6 +35,8 @@ mod heal;
 mod quarantine;
 
 mod schema;
+
+mod generate;
 
 mod ask;
 
@@ -97,6 +101,7 @@ fn dispatch(cli: Cli, screen: Screen, warnings: Warnings) -> Result<(), Failed> 
             Command::Run(run) => run::run(run, screen, quiet, warnings).await,
             Command::Demo(demo) => demo::run(demo, screen, quiet, warnings).await,
             Command::Simulate(simulate) => simulate::run(simulate).await,
+            Command::Init(init) => init::run(*init),
             Command::Check(check) => check::run(check).await,
             Command::Status(status) => status::run(status).await,
             Command::Cursors(Cursors::Show(show)) => cursors::show(show).await,
@@ -106,6 +111,7 @@ fn dispatch(cli: Cli, screen: Screen, warnings: Warnings) -> Result<(), Failed> 
             Command::State(State::Verify(verify)) => verify::run(verify).await,
             Command::State(State::Compact(compact)) => compact::run(compact, screen, quiet).await,
             Command::Schema(schema) => schema::run(schema),
+            Command::Generate(generate) => generate::run(&generate),
             Command::Quarantine(Quarantine::List(list)) => quarantine::list(list).await,
             Command::Quarantine(Quarantine::Show(show)) => quarantine::show(show).await,
             Command::Quarantine(Quarantine::Retry(retry)) => quarantine::retry(*retry).await,

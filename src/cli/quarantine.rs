@@ -19,6 +19,7 @@ use crate::{
     config::Config,
     graph::Written,
     http::{Client, ClientSettings, Remedy},
+    memory::Memory,
     supervisor::{Budgets, RunError, Shared},
     telemetry::Meter,
     tenant,
@@ -165,6 +166,7 @@ pub(super) async fn retry(retry: RetryEntries) -> Result<(), Failed> {
         client,
         // Nothing is asked of 1Password.
         budgets: Budgets::default(),
+        memory: Memory::default(),
         clock: Clock::system(),
         closing: CancellationToken::new(),
         drain: Duration::ZERO,

@@ -24,6 +24,12 @@ impl ConfigError {
         &self.problems
     }
 
+    /// Names keys alone: for a file that is not there.
+    pub(crate) fn without_places(self) -> ConfigError {
+        let bare = |problem| Problem { file: None, place: None, ..problem };
+        ConfigError { problems: self.problems.into_iter().map(bare).collect() }
+    }
+
     pub(super) fn unless_none(problems: Vec<Problem>) -> Result<(), ConfigError> {
         if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
     }

@@ -38,6 +38,7 @@ pub use flags::{FileFlags, Flags, TenantFlags};
 pub use crate::supervisor::Start;
 use crate::{
     http::Limits,
+    memory::Memory,
     secret::{Claims, TokenSource},
     sink::UploadLimits,
     stream::Stream,
@@ -70,6 +71,8 @@ pub const ADMIN_TOKEN: &str = "OPGRAPH_ADMIN_TOKEN";
 pub struct Config {
     /// Where the state is kept.
     pub state_dir: PathBuf,
+    /// What the process may take, in bytes: enough for its tenants ([`crate::memory`]).
+    pub max_memory: usize,
     /// Whether tokens may go to hosts beyond 1Password's, JupiterOne's and loopback.
     pub allow_custom_hosts: bool,
     /// Where a running opgraph shows itself; nowhere if `None`.
@@ -302,7 +305,13 @@ impl Config {
                 problems.or(config)?
             }
         };
-        Ok(Config { state_dir: state_dir.unwrap_or(config.state_dir), ..config })
+        let mut problems = error::Problems::on_the_command_line();
+        let max_memory = match flags::max_memory(flags, env) {
+            Some(given) => check::max_memory(&given, "", config.tenants.len(), &mut problems),
+            None => Some(config.max_memory),
+        };
+        let max_memory = problems.or(max_memory)?;
+        Ok(Config { state_dir: state_dir.unwrap_or(config.state_dir), max_memory, ..config })
     }
 
     /// Shows itself at another address, as a flag said. The token is the
@@ -371,8 +380,14 @@ impl Config {
     pub fn fixed_but_changed(&self, new: &Config) -> Option<&'static str> {
         // All of them by name, so that no new one is forgotten. The hosts are
         // looked at while reading.
-        let Config { state_dir, allow_custom_hosts: _, admin, tenants: _ } = self;
-        let fixed = [("state_dir", *state_dir == new.state_dir), ("admin", *admin == new.admin)];
+        let Config { state_dir, max_memory, allow_custom_hosts: _, admin, tenants: _ } = self;
+        let by_default = |of: &Config| of.max_memory == Memory::by_default(of.tenants.len());
+        let same_memory = *max_memory == new.max_memory || by_default(self) && by_default(new);
+        let fixed = [
+            ("state_dir", *state_dir == new.state_dir),
+            ("max_memory", same_memory),
+            ("admin", *admin == new.admin),
+        ];
         fixed.into_iter().find(|(_, same)| !same).map(|(key, _)| key)
     }
 }

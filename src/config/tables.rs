@@ -33,6 +33,7 @@ type Text = Option<Given<String>>;
 #[serde(deny_unknown_fields)]
 pub(super) struct Root {
     pub(super) state_dir: Text,
+    pub(super) max_memory: Text,
     pub(super) allow_custom_hosts: Option<bool>,
     #[serde(default, deserialize_with = "table")]
     pub(super) admin: Option<Given<AdminTable>>,
@@ -206,7 +207,7 @@ impl<'de, T: Deserialize<'de>> de::Visitor<'de> for TableVisitor<T> {
 
 /// The keys of each table. The table is named as a person writes it.
 pub(super) const KEYS: &[(&str, &[&str])] = &[
-    ("the top of the file", &["state_dir", "allow_custom_hosts", "admin", "tenants", "tenant"]),
+    ("the top of the file", &["state_dir", "max_memory", "allow_custom_hosts", "admin", "tenants", "tenant"]),
     (
         "`[[tenant]]`",
         &[

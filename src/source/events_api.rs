@@ -19,7 +19,7 @@ use url::Url;
 use super::Source;
 use crate::{
     http::{Answer, Asked, Body, Budget, Client, Failure, Outcome, Patience, Remedy, Request, until_done},
-    stream::{Read, Stream, read_page},
+    stream::{Read, Stream, Texts, read_page_of},
     telemetry::Meter,
 };
 
@@ -44,6 +44,8 @@ pub struct EventsApi {
     /// Whose pages these are, in logs and traces.
     tenant: Arc<str>,
     meter: Arc<Meter>,
+    /// Memory for pages, of all clones.
+    texts: Texts,
 }
 
 /// What the token may do (`GET /api/v2/auth/introspect`).
@@ -90,7 +92,17 @@ impl EventsApi {
         patience: Patience,
         meter: Arc<Meter>,
     ) -> EventsApi {
-        EventsApi { client, base_url, token, budget, patience, account: None, tenant: "".into(), meter }
+        EventsApi {
+            client,
+            base_url,
+            token,
+            budget,
+            patience,
+            account: None,
+            tenant: "".into(),
+            meter,
+            texts: Texts::default(),
+        }
     }
 
     /// Makes requests from another budget: the account's turned out to be another one.
@@ -178,7 +190,8 @@ impl EventsApi {
             _ => Remedy::Retry { after: Some(self.patience.first) },
         };
         self.until_done(|| async {
-            let answer = self.client.send(request).await.map_err(|failure| match failure.status {
+            let sent = self.client.send_into(request, self.texts.take()).await;
+            let answer = sent.map_err(|failure| match failure.status {
                 Some(200..300) => Failure { remedy: remedy(), ..failure },
                 _ => failure,
             })?;
@@ -231,7 +244,7 @@ impl Source for EventsApi {
         let hint = "nothing was skipped: the stream goes on from its cursor once the API answers as documented, or with a newer opgraph";
         let read = |body| {
             die_at!("fetch.answered");
-            read_page(stream, body).map_err(Into::into)
+            read_page_of(stream, body, Some(self.texts.clone())).map_err(Into::into)
         };
         die_at!("fetch.before");
         let span = info_span!("page", tenant = &*self.tenant, stream = stream.name());

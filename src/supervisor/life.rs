@@ -71,7 +71,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         wanted: Vec<Stream>,
         first: UnixMs,
     ) -> Result<Drained, RunError> {
-        let Shared { store, client, clock, budgets, closing, .. } = self.shared;
+        let Shared { store, client, memory, clock, budgets, closing, .. } = self.shared;
         let name = &self.tenant.name;
         self.warn_of_expiry(&access);
 
@@ -163,6 +163,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
             pace: self.tenant.pace,
             mapping: self.tenant.mapping.clone(),
             limits: self.tenant.limits,
+            allowance: Some(memory.pages()),
             clock: clock.clone(),
             meter: self.meter.clone(),
             closing: closing.clone(),
@@ -232,7 +233,8 @@ fn same_account(stored: Option<&str>, now: Option<&str>, tenant: &str) -> Result
 
 /// Says again and again that the run is alive, until it is not the tenant's newest any more.
 ///
-/// All tenants say so at the same moments, so that one sync of the disk serves them all.
+/// All tenants do so at the same moments of the clock, so that they share the
+/// syncs: otherwise a thousand idle ones cost fifty commits a second.
 async fn stay_alive<T: Store>(store: &T, tenant: &str, epoch: Epoch, clock: &Clock) -> StoreError {
     loop {
         sleep(until_the_beat(clock.now())).await;

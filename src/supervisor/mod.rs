@@ -26,6 +26,7 @@ pub use self::{
 use crate::{
     clock::Clock,
     http::{self, Client, Failure, Patience, Remedy},
+    memory::Memory,
     pipeline::{self, Drained, snapshot},
     sink::{Sink, SinkError},
     source::{Lister, Pace},
@@ -123,6 +124,8 @@ pub struct Shared<T> {
     pub client: Client,
     /// The accounts' budgets.
     pub budgets: Budgets,
+    /// What all of them may take.
+    pub memory: Memory,
     /// The wall clock.
     pub clock: Clock,
     /// Cancelled to end the runs: fetchers close, the rest drains. A child of

@@ -10,7 +10,9 @@ use std::{
 };
 
 use opgraph_state::UnixMs;
-use tokio::sync::{Semaphore, mpsc::Sender};
+use tokio::sync::mpsc::Sender;
+
+use crate::allowance::Allowance;
 
 /// A number that grows.
 #[derive(Debug, Default)]
@@ -171,10 +173,6 @@ struct Watched {
     allowance: Option<Allowance>,
 }
 
-/// The bytes of pages in flight: a semaphore, how many permits it has in all,
-/// and the bytes that each stands for.
-type Allowance = (Arc<Semaphore>, usize, usize);
-
 /// One channel between two stages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Queue {
@@ -203,8 +201,8 @@ impl Queues {
     }
 
     /// Watches the bytes in flight.
-    pub fn weigh(&self, allowance: &Arc<Semaphore>, permits: usize, unit: usize) {
-        self.lock().allowance = Some((allowance.clone(), permits, unit));
+    pub fn weigh(&self, allowance: &Allowance) {
+        self.lock().allowance = Some(allowance.clone());
     }
 
     /// How full each channel is, in the order in which pages pass them.
@@ -215,8 +213,8 @@ impl Queues {
     /// Bytes in flight, and how many there may be; none before the first run.
     pub fn bytes(&self) -> Option<(usize, usize)> {
         let watched = self.lock();
-        let (allowance, permits, unit) = watched.allowance.as_ref()?;
-        Some((permits.saturating_sub(allowance.available_permits()) * unit, permits * unit))
+        let allowance = watched.allowance.as_ref()?;
+        Some((allowance.taken(), allowance.bytes()))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Watched> {
@@ -260,9 +258,9 @@ mod tests {
         while arriving.recv().await.is_some() {}
         assert_eq!(queues.depths(), [Queue { name: "fetched", pages: 0, most: 3 }]);
 
-        let allowance = Arc::new(Semaphore::new(10));
-        queues.weigh(&allowance, 10, 1024);
-        let share = allowance.acquire_many(4).await.unwrap();
+        let allowance = Allowance::alone(10_240);
+        queues.weigh(&allowance);
+        let share = allowance.take(4_000).await;
         assert_eq!(queues.bytes(), Some((4096, 10_240)));
         drop(share);
         queues.clear();

@@ -24,4 +24,8 @@ mod traces;
 
 mod quarantine;
 
+mod setup;
+
+mod stay;
+
 mod wire;

@@ -29,8 +29,8 @@ fn the_example_is_valid_and_shows_the_defaults() {
     let default = parse(ACME).unwrap();
     assert_eq!(example, default.tenants[0]);
     assert_eq!(
-        (config.state_dir, config.allow_custom_hosts),
-        (default.state_dir, default.allow_custom_hosts)
+        (config.state_dir, config.max_memory, config.allow_custom_hosts),
+        (default.state_dir, default.max_memory, default.allow_custom_hosts)
     );
 }
 
