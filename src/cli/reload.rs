@@ -1,5 +1,7 @@
 //! SIGHUP: the configuration is read again.
 
+use std::net::SocketAddr;
+
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
@@ -17,7 +19,7 @@ use crate::{
 /// problem changes nothing and is told in the words of the start; so is a
 /// setting of the process that cannot change.
 pub(super) fn on_hangup(
-    flags: Flags,
+    flags: (Flags, Option<SocketAddr>),
     first: Config,
     wanted: mpsc::Sender<Vec<config::Tenant>>,
 ) -> Result<impl Future<Output = ()> + Send, Failed> {
@@ -54,9 +56,10 @@ fn listen() -> Result<Signal, Failed> {
 }
 
 /// Reads the tenants again; `None` if something is wrong, which has been told.
-fn again(flags: &Flags, first: &Config) -> Option<Vec<config::Tenant>> {
+fn again((flags, admin): &(Flags, Option<SocketAddr>), first: &Config) -> Option<Vec<config::Tenant>> {
     info!("SIGHUP: reading the configuration again");
-    let config = match Config::from_flags(flags) {
+    let config = Config::from_flags(flags);
+    let config = match config.and_then(|config| config.with_admin(*admin, &|name| std::env::var_os(name))) {
         Ok(config) => config,
         Err(refused) => {
             tell(refused.problems());

@@ -1,6 +1,6 @@
 //! `opgraph run`: all tenants, for ever or until they have caught up.
 
-use std::{path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use opgraph_state::{OpenOptions, SledStore};
 use tokio::{
@@ -45,7 +45,7 @@ pub(super) async fn run(run: Run, screen: Screen, quiet: bool, warnings: Warning
         reload::tokens(&config)?;
         reload::somebody(&config)?;
     }
-    let reload = (!run.once).then_some(run.flags);
+    let reload = (!run.once).then_some((run.flags, run.admin));
     let orders =
         Orders { once: run.once, stay: run.stay, drain: run.drain, watched: !quiet, reload, warnings };
     let ended = tenants(config, &orders, &screen, Clock::system()).await?;
@@ -67,8 +67,9 @@ pub(super) struct Orders {
     pub(super) drain: Duration,
     /// Show progress.
     pub(super) watched: bool,
-    /// Where the configuration is read again on SIGHUP; it is not if `None`.
-    pub(super) reload: Option<Flags>,
+    /// Where the configuration is read again on SIGHUP, and the address that a flag
+    /// put in place of its own; it is not read again if `None`.
+    pub(super) reload: Option<(Flags, Option<SocketAddr>)>,
     /// What has gone wrong of late.
     pub(super) warnings: Warnings,
 }
