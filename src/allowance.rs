@@ -88,6 +88,16 @@ impl Allowance {
         Allowance::of(&Common::new(0), bytes, 0)
     }
 
+    /// How many bytes the tenant may have at most.
+    pub fn bytes(&self) -> usize {
+        self.own.bytes() + self.most.bytes()
+    }
+
+    /// How many bytes the tenant has.
+    pub fn taken(&self) -> usize {
+        self.own.taken() + self.most.taken()
+    }
+
     /// Waits until so many bytes may be had.
     ///
     /// What is larger than the tenant's own waits for what is common, or until

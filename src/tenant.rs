@@ -24,7 +24,7 @@ use crate::{
     },
     stream::{Mapping, Stream},
     supervisor::{Access, Outside, RunError, Shared, Tenant, supervise},
-    telemetry::Meter,
+    telemetry::{About, Meter},
 };
 
 /// Supervises a configured tenant: with one sink, or with both.
@@ -174,6 +174,17 @@ fn resolve(configured: &config::Tenant, pace: Pace, memory: &Memory) -> Tenant {
             details: connect.item_details,
             at_once: connect.connections,
         }),
+    }
+}
+
+/// What is shown of a configured tenant.
+pub fn about(configured: &config::Tenant) -> About {
+    let sinks =
+        [(configured.jupiterone.is_some(), "JupiterOne"), (configured.graph.is_some(), "local graph")];
+    About {
+        description: configured.description.clone(),
+        sinks: sinks.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect(),
+        limits: configured.events.limits,
     }
 }
 

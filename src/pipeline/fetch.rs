@@ -51,10 +51,12 @@ pub(super) fn report(stream: Stream, failure: &Failure, meter: &Meter) {
     let state = match &failure.remedy {
         Remedy::Park { .. } => {
             warn!(stream = stream.name(), error = %text, hint, "stream parked");
+            meter.parks.add(1);
             StreamState::Parked(hint.to_owned())
         }
         _ => {
             error!(stream = stream.name(), error = %text, hint, "stream halted");
+            meter.halts.add(1);
             StreamState::Halted(text)
         }
     };

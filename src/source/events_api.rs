@@ -13,7 +13,7 @@ use opgraph_state::{Cursor, SourceInfo, UnixMs, die_at};
 use reqwest::Method;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize};
-use tracing::warn;
+use tracing::{Instrument, info_span, warn};
 use url::Url;
 
 use super::Source;
@@ -41,6 +41,8 @@ pub struct EventsApi {
     budget: Arc<Budget>,
     patience: Patience,
     account: Option<String>,
+    /// Whose pages these are, in logs and traces.
+    tenant: Arc<str>,
     meter: Arc<Meter>,
     /// Memory for pages, of all clones.
     texts: Texts,
@@ -90,7 +92,17 @@ impl EventsApi {
         patience: Patience,
         meter: Arc<Meter>,
     ) -> EventsApi {
-        EventsApi { client, base_url, token, budget, patience, account: None, meter, texts: Texts::default() }
+        EventsApi {
+            client,
+            base_url,
+            token,
+            budget,
+            patience,
+            account: None,
+            tenant: "".into(),
+            meter,
+            texts: Texts::default(),
+        }
     }
 
     /// Makes requests from another budget: the account's turned out to be another one.
@@ -102,6 +114,12 @@ impl EventsApi {
     /// Pins the account that the cursors belong to.
     pub fn of_account(mut self, account: Option<String>) -> EventsApi {
         self.account = account;
+        self
+    }
+
+    /// Names the tenant that the pages are for.
+    pub fn of_tenant(mut self, tenant: Arc<str>) -> EventsApi {
+        self.tenant = tenant;
         self
     }
 
@@ -143,10 +161,14 @@ impl EventsApi {
     {
         let failed = |failure: &Failure| {
             self.meter.retries.add(1);
+            if failure.status == Some(429) {
+                self.meter.throttled.add(1);
+            }
             warn!(error = %failure, cause = %failure.cause, "request failed, trying again");
         };
         until_done(Some(&self.budget), &self.patience, failed, || {
             self.meter.requests.add(1);
+            self.meter.budgeted.add(1);
             attempt()
         })
         .await
@@ -225,7 +247,8 @@ impl Source for EventsApi {
             read_page_of(stream, body, Some(self.texts.clone())).map_err(Into::into)
         };
         die_at!("fetch.before");
-        match self.until_sensible(&request, hint, read).await {
+        let span = info_span!("page", tenant = &*self.tenant, stream = stream.name());
+        match self.until_sensible(&request, hint, read).instrument(span).await {
             Err(failure) if failure.status == Some(401) => Err(self.explain(stream, failure).await),
             read => read,
         }

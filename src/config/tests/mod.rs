@@ -12,6 +12,8 @@ mod folders;
 
 mod access;
 
+mod admin;
+
 mod jupiterone;
 
 mod flags;
@@ -72,6 +74,7 @@ fn little_is_needed_and_the_rest_has_defaults() {
         state_dir: "opgraph-state".into(),
         max_memory: 256 << 20,
         allow_custom_hosts: false,
+        admin: None,
         tenants: vec![Tenant {
             name: "acme".to_owned(),
             description: None,
