@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 
 use super::{
     args::Run,
-    descriptors,
+    descriptors, doors,
     failed::{Exit, Failed},
     heal,
     logs::Screen,
@@ -21,24 +21,28 @@ use super::{
     summary::Summary,
 };
 use crate::{
+    admin::{Site, Warnings},
     clock::Clock,
     config::{Config, Flags},
     http::{Client, ClientSettings},
+    memory::Memory,
     supervisor::{Budgets, Shared},
     tenants::{Changes, End, LOOK_EVERY, Tenants},
 };
 
 /// Runs the command.
-pub(super) async fn run(run: Run, screen: Screen, quiet: bool) -> Result<(), Failed> {
-    let config = Config::from_flags(&run.flags)?;
+pub(super) async fn run(run: Run, screen: Screen, quiet: bool, warnings: Warnings) -> Result<(), Failed> {
+    let config = Config::from_flags(&run.flags)?.with_admin(run.admin, &|name| std::env::var_os(name))?;
     if run.once {
         config.check_tokens()?;
     } else {
+        config.check_admin_token()?;
         reload::tokens(&config)?;
         reload::somebody(&config)?;
     }
     let reload = (!run.once).then_some(run.flags);
-    let orders = Orders { once: run.once, stay: run.stay, drain: run.drain, watched: !quiet, reload };
+    let orders =
+        Orders { once: run.once, stay: run.stay, drain: run.drain, watched: !quiet, reload, warnings };
     let ended = tenants(config, &orders, &screen, Clock::system()).await?;
     if run.once && !quiet {
         for summary in &ended.summaries {
@@ -60,6 +64,8 @@ pub(super) struct Orders {
     pub(super) watched: bool,
     /// Where the configuration is read again on SIGHUP; it is not if `None`.
     pub(super) reload: Option<Flags>,
+    /// What has gone wrong of late.
+    pub(super) warnings: Warnings,
 }
 
 /// How all tenants ended.
@@ -78,7 +84,9 @@ pub(super) async fn tenants(
     clock: Clock,
 ) -> Result<Ended, Failed> {
     descriptors::allow(config.tenants.len());
-    let store = heal::open(&config, &clock).await?;
+    let memory = Memory::divide(config.max_memory, config.tenants.len())
+        .map_err(|error| Failed::new(Exit::Configuration, "divide the memory").because(error))?;
+    let store = heal::open(&config, &memory, &clock).await?;
     let budgets = Budgets::after_earlier_runs(&store).await?;
     let client = Client::new(&ClientSettings::default())
         .map_err(|error| Failed::new(Exit::Other, "make an HTTP client").because(error))?;
@@ -90,13 +98,18 @@ pub(super) async fn tenants(
         None => tokio::spawn(reload::ignored()?),
     });
     let told_to_end = closing.clone();
-    let shared = Shared { store, client, budgets, clock: clock.clone(), closing, drain: orders.drain };
+    let site_store = store.clone();
+    let (clock_too, drain) = (clock.clone(), orders.drain);
+    let shared = Shared { store, client, budgets, memory, clock: clock_too, closing, drain };
 
     let started = Instant::now();
     let mut tenants = Tenants::new(shared, orders.once);
-    tenants.want(config.tenants);
     let roster = tenants.roster();
-    let watching = progress::show(roster.clone(), clock, screen.clone(), orders);
+    let site = Site::new(roster.clone(), site_store, orders.warnings.clone(), clock.clone());
+    // Before anything is read: an address that is taken is told at once.
+    let _doors = doors::open(config.admin, &config.state_dir, site).await?;
+    tenants.want(config.tenants);
+    let watching = progress::show(roster, clock, screen.clone(), orders);
     let watching = AbortOnDropHandle::new(tokio::spawn(watching));
     let mut looks = interval(LOOK_EVERY);
     let mut staying = false;

@@ -18,6 +18,10 @@ mod kills;
 
 mod leaks;
 
+mod shown;
+
+mod traces;
+
 mod quarantine;
 
 mod setup;
