@@ -74,14 +74,8 @@ pub(super) async fn run(demo: Demo, screen: Screen, quiet: bool, warnings: Warni
         tokens(&simulator).map_err(|error| Failed::new(Exit::Other, "write the tokens").because(error))?;
     let config = config(&demo, &simulator, tokens.path())?;
     let watched = !quiet && !demo.json;
-    let orders = Orders {
-        once: true,
-        stay: false,
-        drain: Duration::from_secs(30),
-        watched,
-        reload: None,
-        warnings,
-    };
+    let orders =
+        Orders { once: true, stay: false, drain: Duration::from_secs(30), watched, reload: None, warnings };
     let Ended { summaries, failed } = run::tenants(config, &orders, &screen, Clock::system()).await?;
     for summary in &summaries {
         say(summary.to_string());
