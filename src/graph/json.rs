@@ -3,6 +3,8 @@
 //! Mapping an event and serialising its records is one pass: there is no tree
 //! of values in between. The tests hold this writer byte for byte against serde_json.
 
+use std::fmt::Write;
+
 /// The most characters a string property may have: JupiterOne's search index holds no more.
 pub const LONGEST_TEXT: usize = 4096;
 
@@ -15,28 +17,58 @@ pub fn push_string(out: &mut String, text: &str) {
 
 /// Appends `text` as the inside of a JSON string.
 pub fn push_escaped(out: &mut String, text: &str) {
-    // Nearly every text is clean, so it is looked at eight bytes at a time.
-    let (words, rest) = text.as_bytes().as_chunks();
-    if words.iter().all(|word| is_clean(*word)) && rest.iter().all(|byte| is_clean([*byte; 8])) {
-        out.push_str(text);
-    } else {
-        escape(out, text);
+    // Nearly every text is clean.
+    if is_clean(text) { out.push_str(text) } else { escape(out, text) }
+}
+
+/// Whether nothing of a text has to be escaped. Looks at eight bytes at a time,
+/// and at some of them twice rather than at the last ones one by one.
+pub(crate) fn is_clean(text: &str) -> bool {
+    let text = text.as_bytes();
+    let is_clean = |word: &[u8; 8]| unclean(*word) == 0;
+    if let Some(last) = text.last_chunk() {
+        return text.as_chunks().0.iter().all(is_clean) && is_clean(last);
+    }
+    match (text.first_chunk(), text.last_chunk()) {
+        (Some([a, b, c, d]), Some([e, f, g, h])) => is_clean(&[*a, *b, *c, *d, *e, *f, *g, *h]),
+        _ => match *text {
+            [] => true,
+            [a] => is_clean(&[a; 8]),
+            [a, b, .., c] => is_clean(&[a, b, c, c, c, c, c, c]),
+            [a, b] => is_clean(&[a, b, b, b, b, b, b, b]),
+        },
     }
 }
 
-/// Whether none of eight bytes has to be escaped: no control character, no
-/// quote, no backslash. (Bit Twiddling Hacks, "determine if a word has a byte
-/// less than n", "has a zero byte"; a byte over 127 is none of them.)
-fn is_clean(bytes: [u8; 8]) -> bool {
-    const fn all(byte: u8) -> u64 {
-        u64::from_ne_bytes([byte; 8])
+/// How many bytes at the beginning of a text need no escape.
+#[inline]
+pub(crate) fn clean(text: &[u8]) -> usize {
+    let (words, rest) = text.as_chunks();
+    for (at, word) in words.iter().enumerate() {
+        let unclean = unclean(*word);
+        if unclean != 0 {
+            return at * 8 + unclean.trailing_zeros() as usize / 8;
+        }
     }
-    let word = u64::from_ne_bytes(bytes);
+    let end = rest.iter().position(|byte| unclean([*byte; 8]) != 0);
+    words.len() * 8 + end.unwrap_or(rest.len())
+}
+
+/// Sets the highest bit of the first of eight bytes that has to be escaped (a
+/// control character, a quote, a backslash), and maybe some above it; none if
+/// there is no such byte. (Bit Twiddling Hacks, "determine if a word has a byte
+/// less than n", "has a zero byte"; a byte over 127 is none of them.)
+#[inline]
+fn unclean(bytes: [u8; 8]) -> u64 {
+    const fn all(byte: u8) -> u64 {
+        u64::from_le_bytes([byte; 8])
+    }
+    let word = u64::from_le_bytes(bytes);
     let (quotes, backslashes) = (word ^ all(b'"'), word ^ all(b'\\'));
     let control = word.wrapping_sub(all(0x20)) & !word;
     let quote = quotes.wrapping_sub(all(1)) & !quotes;
     let backslash = backslashes.wrapping_sub(all(1)) & !backslashes;
-    (control | quote | backslash) & all(0x80) == 0
+    (control | quote | backslash) & all(0x80)
 }
 
 /// Appends a text of which something has to be escaped.
@@ -76,10 +108,11 @@ pub fn push_integer(out: &mut String, value: i64) {
 
 /// Appends a number; one that is not finite has no JSON and becomes `null`.
 pub fn push_number(out: &mut String, value: f64) {
-    match serde_json::Number::from_f64(value) {
-        Some(number) => out.push_str(&number.to_string()),
-        None => out.push_str("null"),
-    }
+    let written = match serde_json::Number::from_f64(value) {
+        Some(number) => write!(out, "{number}"),
+        None => out.write_str("null"),
+    };
+    debug_assert!(written.is_ok(), "there is always room in a string");
 }
 
 /// Cuts a string to [`LONGEST_TEXT`] characters.
@@ -128,16 +161,21 @@ mod tests {
 
     #[test]
     fn every_byte_is_told_clean_or_not_wherever_it_stands() {
-        for byte in 0..=u8::MAX {
-            let clean = byte >= 0x20 && byte != b'"' && byte != b'\\';
-            for at in 0..8 {
-                for beside in [b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xff] {
-                    let mut bytes = [beside; 8];
-                    bytes[at] = byte;
-                    assert_eq!(is_clean(bytes), clean, "{byte} at {at} beside {beside}");
+        for byte in 0..0x80u8 {
+            let clean_byte = byte >= 0x20 && byte != b'"' && byte != b'\\';
+            for (length, at) in (1..20).flat_map(|length| (0..length).map(move |at| (length, at))) {
+                for beside in [' ', '!', '#', '[', ']', '\u{7f}'] {
+                    let mut text = beside.to_string().repeat(length);
+                    text.replace_range(at..=at, &char::from(byte).to_string());
+                    assert_eq!(is_clean(&text), clean_byte, "{text:?}");
+                    assert_eq!(clean(text.as_bytes()), if clean_byte { length } else { at }, "{text:?}");
+                    // What is over 127 is clean, and hides nothing beside it.
+                    let wide = text.replace(beside, "\u{80}");
+                    assert_eq!(is_clean(&wide), clean_byte || !wide.contains(char::from(byte)), "{wide:?}");
                 }
             }
         }
+        assert!(is_clean("") && clean(b"") == 0);
     }
 
     #[test]

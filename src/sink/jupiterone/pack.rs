@@ -202,13 +202,11 @@ impl Packer {
             self.json.push(',');
         }
         let start = self.json.len();
-        match json.strip_suffix('}') {
-            Some(open) if !labels.is_empty() => {
-                self.json.push_str(open);
-                self.json.push_str(labels);
-                self.json.push('}');
-            }
-            _ => self.json.push_str(json),
+        self.json.push_str(json);
+        if !labels.is_empty() && self.json.ends_with('}') {
+            self.json.pop();
+            self.json.push_str(labels);
+            self.json.push('}');
         }
         self.pieces.push(Piece { start, end: self.json.len(), labels: labels.len(), origin });
     }
