@@ -9,6 +9,7 @@ use std::fmt::Write;
 pub const LONGEST_TEXT: usize = 4096;
 
 /// Appends `text` as a JSON string, with its quotes.
+#[inline(never)]
 pub fn push_string(out: &mut String, text: &str) {
     out.push('"');
     push_escaped(out, text);
@@ -16,62 +17,68 @@ pub fn push_string(out: &mut String, text: &str) {
 }
 
 /// Appends `text` as the inside of a JSON string.
+#[inline]
 pub fn push_escaped(out: &mut String, text: &str) {
     // Nearly every text is clean.
-    if is_clean(text) { out.push_str(text) } else { escape(out, text) }
+    if is_clean(text.as_bytes()) { out.push_str(text) } else { escape(out, text) }
 }
 
-/// Whether nothing of a text has to be escaped. Looks at eight bytes at a time,
-/// and at some of them twice rather than at the last ones one by one.
-pub(crate) fn is_clean(text: &str) -> bool {
-    let text = text.as_bytes();
-    let is_clean = |word: &[u8; 8]| unclean(*word) == 0;
+/// Whether nothing of a text has to be escaped. Some bytes are looked at twice,
+/// rather than the last ones one by one.
+#[inline]
+fn is_clean(text: &[u8]) -> bool {
     if let Some(last) = text.last_chunk() {
-        return text.as_chunks().0.iter().all(is_clean) && is_clean(last);
+        return text.as_chunks().0.iter().chain([last]).all(is_clean_chunk);
     }
-    match (text.first_chunk(), text.last_chunk()) {
-        (Some([a, b, c, d]), Some([e, f, g, h])) => is_clean(&[*a, *b, *c, *d, *e, *f, *g, *h]),
-        _ => match *text {
-            [] => true,
-            [a] => is_clean(&[a; 8]),
-            [a, b, .., c] => is_clean(&[a, b, c, c, c, c, c, c]),
-            [a, b] => is_clean(&[a, b, b, b, b, b, b, b]),
-        },
+    let mut bytes = [b' '; 16];
+    if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        bytes[..8].copy_from_slice(first);
+        bytes[8..].copy_from_slice(last);
+    } else if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        bytes[..4].copy_from_slice(first);
+        bytes[4..8].copy_from_slice(last);
+    } else if let [first, .., last] = text {
+        (bytes[0], bytes[1], bytes[2]) = (*first, text[text.len() / 2], *last);
+    } else if let [only] = text {
+        bytes[0] = *only;
     }
+    is_clean_chunk(&bytes)
+}
+
+/// Not inlined, because where a byte is known it would be taken apart into
+/// sixteen comparisons.
+#[inline(never)]
+fn is_clean_chunk(bytes: &[u8; 16]) -> bool {
+    unclean(bytes) == 0
 }
 
 /// How many bytes at the beginning of a text need no escape.
 #[inline]
 pub(crate) fn clean(text: &[u8]) -> usize {
-    let (words, rest) = text.as_chunks();
-    for (at, word) in words.iter().enumerate() {
-        let unclean = unclean(*word);
-        if unclean != 0 {
-            return at * 8 + unclean.trailing_zeros() as usize / 8;
+    let mut length = 0;
+    for chunk in text.as_chunks().0 {
+        match unclean(chunk) {
+            0 => length += chunk.len(),
+            marks => return length + marks.trailing_zeros() as usize / 8,
         }
     }
-    let end = rest.iter().position(|byte| unclean([*byte; 8]) != 0);
-    words.len() * 8 + end.unwrap_or(rest.len())
+    length + text[length..].iter().take_while(|byte| is_clean(&[**byte])).count()
 }
 
-/// Sets the highest bit of the first of eight bytes that has to be escaped (a
-/// control character, a quote, a backslash), and maybe some above it; none if
-/// there is no such byte. (Bit Twiddling Hacks, "determine if a word has a byte
-/// less than n", "has a zero byte"; a byte over 127 is none of them.)
-#[inline]
-fn unclean(bytes: [u8; 8]) -> u64 {
-    const fn all(byte: u8) -> u64 {
-        u64::from_le_bytes([byte; 8])
+/// Marks those of sixteen bytes that have to be escaped (a control character,
+/// a quote, a backslash), the first in the lowest bits. Without a branch, so
+/// that compilers look at all sixteen at once.
+#[inline(always)]
+fn unclean(bytes: &[u8; 16]) -> u128 {
+    let mut marks = [0; 16];
+    for (mark, byte) in marks.iter_mut().zip(bytes) {
+        *mark = if (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\') { 0xff } else { 0 };
     }
-    let word = u64::from_le_bytes(bytes);
-    let (quotes, backslashes) = (word ^ all(b'"'), word ^ all(b'\\'));
-    let control = word.wrapping_sub(all(0x20)) & !word;
-    let quote = quotes.wrapping_sub(all(1)) & !quotes;
-    let backslash = backslashes.wrapping_sub(all(1)) & !backslashes;
-    (control | quote | backslash) & all(0x80)
+    u128::from_le_bytes(marks)
 }
 
 /// Appends a text of which something has to be escaped.
+#[cold]
 fn escape(out: &mut String, text: &str) {
     let mut clean = 0;
     for (at, byte) in text.bytes().enumerate() {
@@ -163,19 +170,20 @@ mod tests {
     fn every_byte_is_told_clean_or_not_wherever_it_stands() {
         for byte in 0..0x80u8 {
             let clean_byte = byte >= 0x20 && byte != b'"' && byte != b'\\';
-            for (length, at) in (1..20).flat_map(|length| (0..length).map(move |at| (length, at))) {
+            for (length, at) in (1..40).flat_map(|length| (0..length).map(move |at| (length, at))) {
                 for beside in [' ', '!', '#', '[', ']', '\u{7f}'] {
                     let mut text = beside.to_string().repeat(length);
                     text.replace_range(at..=at, &char::from(byte).to_string());
-                    assert_eq!(is_clean(&text), clean_byte, "{text:?}");
+                    assert_eq!(is_clean(text.as_bytes()), clean_byte, "{text:?}");
                     assert_eq!(clean(text.as_bytes()), if clean_byte { length } else { at }, "{text:?}");
                     // What is over 127 is clean, and hides nothing beside it.
                     let wide = text.replace(beside, "\u{80}");
-                    assert_eq!(is_clean(&wide), clean_byte || !wide.contains(char::from(byte)), "{wide:?}");
+                    let hidden = !wide.contains(char::from(byte));
+                    assert_eq!(is_clean(wide.as_bytes()), clean_byte || hidden, "{wide:?}");
                 }
             }
         }
-        assert!(is_clean("") && clean(b"") == 0);
+        assert!(is_clean(b"") && clean(b"") == 0);
     }
 
     #[test]

@@ -158,7 +158,7 @@ impl Records {
 
     /// Starts an entity with the key `<_type>:<id>`; the record is complete
     /// when the returned [`Properties`] is closed.
-    #[inline]
+    #[inline(always)]
     pub fn entity(&mut self, of: EntityType, id: &str, version: Version) -> Properties<'_> {
         let json = &mut self.json;
         let start = json.len();
@@ -182,7 +182,7 @@ impl Records {
     }
 
     /// Adds the relationship between the entities with these ids.
-    #[inline]
+    #[inline(always)]
     pub fn relationship(&mut self, of: RelationshipType, from_id: &str, to_id: &str, at: UnixMs) {
         let json = &mut self.json;
         let start = json.len();
@@ -286,7 +286,7 @@ pub struct Properties<'a> {
 }
 
 impl Properties<'_> {
-    #[inline]
+    #[inline(always)]
     fn name(&mut self, name: &str) -> &mut String {
         let json = &mut self.records.json;
         json.push_str(",\"");
@@ -296,7 +296,7 @@ impl Properties<'_> {
     }
 
     /// Writes a string, cut to what the search index holds.
-    #[inline]
+    #[inline(always)]
     pub fn text(&mut self, name: &str, value: Option<&str>) {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             json::push_string(self.name(name), json::cut(value));
@@ -310,7 +310,7 @@ impl Properties<'_> {
         }
         let json = self.name(name);
         json.push('"');
-        parts.iter().for_each(|part| json::push_escaped(json, part));
+        parts.iter().filter(|part| !part.is_empty()).for_each(|part| json::push_escaped(json, part));
         json.push('"');
     }
 

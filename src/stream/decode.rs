@@ -165,9 +165,9 @@ pub(super) fn quickly<'a>(
     reader.take(b'{')?;
     let mut first = true;
     while reader.next(&mut first, b'}')? {
-        let name = reader.text()?;
+        let name = reader.plain().ok_or(Unusual)?;
         reader.take(b':')?;
-        match &*name {
+        match name {
             "cursor" if cursor.is_none() => cursor = Some(reader.text()?.into_owned()),
             "has_more" if has_more.is_none() => has_more = Some(reader.value()?),
             "items" if events.is_none() => events = Some(Decoded::read_on(stream, &mut reader, rejected)?),

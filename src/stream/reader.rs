@@ -45,12 +45,18 @@ impl<'a> Reader<'a> {
     /// Skips white space; answers what stands behind it.
     #[inline]
     pub(super) fn peek(&mut self) -> Option<u8> {
-        loop {
-            match *self.text.as_bytes().get(self.at)? {
-                b' ' | b'\n' | b'\r' | b'\t' => self.at += 1,
-                byte => return Some(byte),
-            }
+        match *self.text.as_bytes().get(self.at)? {
+            byte if byte > b' ' => Some(byte),
+            _ => self.peek_behind_space(),
         }
+    }
+
+    #[cold]
+    fn peek_behind_space(&mut self) -> Option<u8> {
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let space = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
+        self.at += rest.iter().take_while(|byte| space(byte)).count();
+        self.text.as_bytes().get(self.at).copied()
     }
 
     /// Reads this byte.
@@ -82,21 +88,27 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads a text; `None`, and nothing is read, if it is none or has escapes.
+    #[inline]
+    pub(super) fn plain(&mut self) -> Option<&'a str> {
+        if self.peek()? != b'"' {
+            return None;
+        }
+        let start = self.at + 1;
+        let end = start + clean(self.text.as_bytes().get(start..)?);
+        if *self.text.as_bytes().get(end)? != b'"' {
+            return None;
+        }
+        self.at = end + 1;
+        self.text.get(start..end)
+    }
+
     /// Reads a text.
     #[inline]
     pub(super) fn text(&mut self) -> Result<Cow<'a, str>, Unusual> {
-        if self.peek() != Some(b'"') {
-            return Err(Unusual);
-        }
-        let rest = &self.text.as_bytes()[self.at + 1..];
-        let (start, length) = (self.at + 1, clean(rest));
-        match rest.get(length) {
-            Some(b'"') => {
-                self.at = start + length + 1;
-                Ok(Cow::Borrowed(&self.text[start..start + length]))
-            }
-            Some(b'\\') => self.value().map(Cow::Owned),
-            _ => Err(Unusual),
+        match self.plain() {
+            Some(text) => Ok(Cow::Borrowed(text)),
+            None => self.value().map(Cow::Owned),
         }
     }
 
@@ -185,7 +197,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 
     #[inline]
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        self.deserialize_str(visitor)
+        visitor.visit_borrowed_str(self.plain().ok_or(Unusual)?)
     }
 
     #[inline]

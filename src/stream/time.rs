@@ -12,8 +12,8 @@ pub(super) fn instant(text: &str) -> Option<UnixMs> {
     })
 }
 
-/// Reads `2026-02-03T04:05:06.789Z`; `None` of any other form, of years before
-/// 1970 or of five digits, and of times that do not exist.
+/// Reads `2026-02-03T04:05:06.789Z` and `2026-02-03T04:05:06.789+02:00`; `None`
+/// of any other form, of times before 1970, and of such as do not exist.
 fn usual(text: &[u8]) -> Option<UnixMs> {
     let (time, rest) = text.split_first_chunk::<19>()?;
     let [a, b, c, d, b'-', e, f, b'-', g, h, b'T', i, j, b':', k, l, b':', m, n] = *time else {
@@ -32,8 +32,20 @@ fn usual(text: &[u8]) -> Option<UnixMs> {
         && (1..=days_of(month, year)).contains(&day)
         && (hour < 24 && minute < 60 && second < 60);
     let seconds = ((days_before(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
-    let ms = thousandths(rest.strip_suffix(b"Z")?)?;
-    exists.then_some(UnixMs(seconds * 1000 + ms))
+    let (ms, seconds) = match rest {
+        [fraction @ .., b'Z'] => (thousandths(fraction)?, seconds),
+        [fraction @ .., sign, h, hour, b':', m, minute] => {
+            let [h, hour, m, minute] = [h, hour, m, minute].map(|byte| i64::from(byte.wrapping_sub(b'0')));
+            let ahead = (h * 10 + hour) * 3600 + (m * 10 + minute) * 60;
+            match (sign, h < 2 && hour < 10 && m < 6 && minute < 10) {
+                (b'+', true) => (thousandths(fraction)?, seconds - ahead),
+                (b'-', true) => (thousandths(fraction)?, seconds + ahead),
+                _ => return None,
+            }
+        }
+        _ => return None,
+    };
+    (exists && seconds >= 0).then_some(UnixMs(seconds * 1000 + ms))
 }
 
 /// Reads a fraction of 0 to 9 digits, its dot included; what is behind the thousandths is cut off.
@@ -83,7 +95,7 @@ mod tests {
             (year, month, day) in (1968i64..2110, 0i64..14, 0i64..33),
             (hour, minute, second) in (0i64..25, 0i64..61, 0i64..61),
             fraction in prop::sample::select(vec!["", ".", ".0", ".7", ".06", ".999", ".1239", ".123456789", ".1234567891", ".1x"]),
-            zone in prop::sample::select(vec!["Z", "z", "", "+02:00", "-00:30", "Zx", "+2"]),
+            zone in prop::sample::select(vec!["Z", "z", "", "+02:00", "-00:30", "+19:59", "-00:00", "+20:00", "-25:59", "+01:60", "Zx", "+2", "+0a:00", "02:00"]),
             between in prop::sample::select(vec!["T", "T", "T", "t", " "]),
         ) {
             let text = format!(

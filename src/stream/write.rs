@@ -14,7 +14,7 @@ use crate::graph::{
 };
 
 /// Starts the entity of the event itself: the properties all three have.
-#[inline]
+#[inline(always)]
 pub(super) fn event<'r>(
     records: &'r mut Records,
     of: EntityType,
