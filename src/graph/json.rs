@@ -27,8 +27,9 @@ pub fn push_escaped(out: &mut String, text: &str) {
 /// rather than the last ones one by one.
 #[inline]
 fn is_clean(text: &[u8]) -> bool {
+    let is_clean = |bytes: &[u8; 16]| unclean(bytes) == 0;
     if let Some(last) = text.last_chunk() {
-        return text.as_chunks().0.iter().chain([last]).all(is_clean_chunk);
+        return text.as_chunks().0.iter().all(is_clean) && is_clean(last);
     }
     let mut bytes = [b' '; 16];
     if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
@@ -42,14 +43,7 @@ fn is_clean(text: &[u8]) -> bool {
     } else if let [only] = text {
         bytes[0] = *only;
     }
-    is_clean_chunk(&bytes)
-}
-
-/// Not inlined, because where a byte is known it would be taken apart into
-/// sixteen comparisons.
-#[inline(never)]
-fn is_clean_chunk(bytes: &[u8; 16]) -> bool {
-    unclean(bytes) == 0
+    is_clean(&bytes)
 }
 
 /// How many bytes at the beginning of a text need no escape.
@@ -62,13 +56,22 @@ pub(crate) fn clean(text: &[u8]) -> usize {
             marks => return length + marks.trailing_zeros() as usize / 8,
         }
     }
-    length + text[length..].iter().take_while(|byte| is_clean(&[**byte])).count()
+    length + clean_end(&text[length..])
+}
+
+/// The same for what is shorter than sixteen bytes.
+#[cold]
+fn clean_end(text: &[u8]) -> usize {
+    text.iter().take_while(|byte| is_clean(&[**byte])).count()
 }
 
 /// Marks those of sixteen bytes that have to be escaped (a control character,
-/// a quote, a backslash), the first in the lowest bits. Without a branch, so
-/// that compilers look at all sixteen at once.
-#[inline(always)]
+/// a quote, a backslash), the first in the lowest bits.
+///
+/// Without a branch, so that compilers look at all sixteen at once; and never
+/// inlined, because they take it apart again where they know one of the bytes
+/// or what becomes of the marks: that costs five times as much.
+#[inline(never)]
 fn unclean(bytes: &[u8; 16]) -> u128 {
     let mut marks = [0; 16];
     for (mark, byte) in marks.iter_mut().zip(bytes) {

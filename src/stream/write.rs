@@ -124,8 +124,8 @@ fn first_and_last(name: Option<&str>) -> (Option<&str>, Option<&str>) {
     let Some(name) = name.map(str::trim).filter(|name| !name.is_empty()) else {
         return (None, None);
     };
-    match name.rsplit_once(' ') {
-        Some((first, last)) => (Some(first.trim_end()), Some(last)),
+    match name.bytes().rposition(|byte| byte == b' ') {
+        Some(space) => (Some(name[..space].trim_end()), Some(&name[space + 1..])),
         None => (Some(name), None),
     }
 }
@@ -133,17 +133,22 @@ fn first_and_last(name: Option<&str>) -> (Option<&str>, Option<&str>) {
 /// Whether JupiterOne takes the text for an e-mail address: the `email` format
 /// of the schema validator that its SDK uses (ajv-formats).
 fn is_email(text: &str) -> bool {
-    let Some((local, domain)) = text.split_once('@') else { return false };
-    let is_local = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+/=?^_`{|}~-".contains(&byte);
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    let text = text.as_bytes();
+    let Some(at) = text.iter().position(|byte| *byte == b'@') else { return false };
+    let (local, domain) = (&text[..at], &text[at + 1..]);
+    let is_local = |byte: &u8| {
+        matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-'
+            | b'/' | b'=' | b'?' | b'^'..=b'`' | b'{'..=b'~')
     };
-    local.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_local))
-        && domain.contains('.')
-        && domain.split('.').all(is_label)
+    let is_label = |label: &[u8]| {
+        !label.is_empty()
+            && !label.starts_with(b"-")
+            && !label.ends_with(b"-")
+            && label.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+    };
+    local.split(|byte| *byte == b'.').all(|atom| !atom.is_empty() && atom.iter().all(is_local))
+        && domain.contains(&b'.')
+        && domain.split(|byte| *byte == b'.').all(is_label)
 }
 
 /// The properties of `client`.
@@ -215,6 +220,16 @@ mod tests {
         check(Some(" Ann  Lee "), Some("Ann"), Some("Lee"));
         check(Some("  "), None, None);
         check(None, None, None);
+    }
+
+    #[test]
+    fn each_byte_that_an_email_may_hold_before_its_at_is_in_the_list() {
+        for byte in 0..0x80u8 {
+            let listed = byte.is_ascii_alphanumeric() || b"!#$%&'*+/=?^_`{|}~-".contains(&byte);
+            let text = format!("a{}b@example.com", char::from(byte));
+            // A dot makes two atoms of it, and what is before an `@` has none.
+            assert_eq!(is_email(&text), listed || byte == b'.', "{text:?}");
+        }
     }
 
     #[test]
