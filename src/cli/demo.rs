@@ -72,7 +72,7 @@ pub(super) async fn run(demo: Demo, screen: Screen, quiet: bool) -> Result<(), F
         tokens(&simulator).map_err(|error| Failed::new(Exit::Other, "write the tokens").because(error))?;
     let config = config(&demo, &simulator, tokens.path())?;
     let orders = Orders { once: true, drain: Duration::from_secs(30), watched: !quiet && !demo.json };
-    let Ended { summaries, failed } = run::tenants(config, &orders, &screen, Clock::system()).await?;
+    let Ended { summaries, failed, .. } = run::tenants(config, &orders, &screen, Clock::system()).await?;
     for summary in &summaries {
         say(summary.to_string());
     }

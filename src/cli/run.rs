@@ -34,7 +34,12 @@ pub(super) async fn run(run: Run, screen: Screen, quiet: bool) -> Result<(), Fai
     let config = Config::from_flags(&run.flags)?;
     config.check_tokens()?;
     let orders = Orders { once: run.once, drain: run.drain, watched: !quiet };
-    let ended = tenants(config, &orders, &screen, Clock::system()).await?;
+    let mut ended = tenants(config.clone(), &orders, &screen, Clock::system()).await?;
+    if let Some(damage) = &ended.damage {
+        // An open leaves the ids out; the next one reads everything, and heals.
+        warn!(damage, "the state was found damaged behind its start: starting again");
+        ended = tenants(config, &orders, &screen, Clock::system()).await?;
+    }
     if run.once && !quiet {
         for summary in &ended.summaries {
             if run.json { out::json(summary)? } else { out::print(summary) }
@@ -58,6 +63,8 @@ pub(super) struct Ended {
     pub(super) summaries: Vec<Summary>,
     /// The first failure, in the order of the configuration.
     pub(super) failed: Option<Failed>,
+    /// What was found damaged of the state, unless somebody wanted it all to end.
+    pub(super) damage: Option<String>,
 }
 
 /// Opens the state and runs every tenant, each on its own, until all have ended.
@@ -72,6 +79,7 @@ pub(super) async fn tenants(
         .map_err(|error| Failed::new(Exit::Other, "make an HTTP client").because(error))?;
     let closing = CancellationToken::new();
     let _signals = AbortOnDropHandle::new(tokio::spawn(on_signals(closing.clone())?));
+    let (state, closed) = (store.clone(), closing.clone());
     let shared = Shared { store, client, clock: clock.clone(), closing, drain: orders.drain };
 
     let started = Instant::now();
@@ -105,7 +113,8 @@ pub(super) async fn tenants(
     let took = started.elapsed();
     let failed = ended.iter().find_map(|(number, result)| failure(&meters[*number].0, result));
     let summaries = meters.iter().map(|(name, meter)| Summary::of(name, meter, took)).collect();
-    Ok(Ended { summaries, failed })
+    let damage = state.damage().filter(|_| !closed.is_cancelled());
+    Ok(Ended { summaries, failed, damage })
 }
 
 async fn one(

@@ -50,6 +50,9 @@ mod heal;
 
 mod compact;
 
+#[cfg(feature = "failpoints")]
+pub(crate) mod bend;
+
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 
@@ -99,13 +102,13 @@ pub struct OpenOptions {
     /// Memory for sled's cache of tree nodes, in bytes. 32 MiB unless set.
     pub cache_bytes: u64,
     /// After how many bytes of rows sled is opened anew, so that a start after a
-    /// crash reads little of its log. 16 MiB unless set.
+    /// crash reads little of its log. 8 MiB unless set.
     pub renew_bytes: u64,
 }
 
 impl Default for OpenOptions {
     fn default() -> OpenOptions {
-        OpenOptions { horizon: DEFAULT_HORIZON, cache_bytes: 32 << 20, renew_bytes: 16 << 20 }
+        OpenOptions { horizon: DEFAULT_HORIZON, cache_bytes: 32 << 20, renew_bytes: 8 << 20 }
     }
 }
 
@@ -207,6 +210,15 @@ impl SledStore {
         // The thread says so before it ends.
         let _ = self.inner.checked.clone().wait_for(|checked| *checked).await;
         self.inner.poison.check()
+    }
+
+    /// Says what was found damaged since the open, if anything was: it ended the
+    /// store, and the next open finds it and may heal it.
+    pub fn damage(&self) -> Option<String> {
+        match self.inner.poison.check() {
+            Err(StoreError::Damaged { what }) => Some(what),
+            _ => None,
+        }
     }
 
     async fn write<T>(&self, request: impl FnOnce(Reply<T>) -> Write) -> Result<T, StoreError> {
