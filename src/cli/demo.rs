@@ -76,7 +76,7 @@ pub(super) async fn run(demo: Demo, screen: Screen, quiet: bool, warnings: Warni
     let watched = !quiet && !demo.json;
     let orders =
         Orders { once: true, stay: false, drain: Duration::from_secs(30), watched, reload: None, warnings };
-    let Ended { summaries, failed } = run::tenants(config, &orders, &screen, Clock::system()).await?;
+    let Ended { summaries, failed, .. } = run::tenants(config, &orders, &screen, Clock::system()).await?;
     for summary in &summaries {
         say(summary.to_string());
     }

@@ -8,8 +8,8 @@ pub mod auditevents;
 
 mod parts;
 
-mod text;
 mod reader;
+mod text;
 
 mod time;
 
