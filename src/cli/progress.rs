@@ -15,7 +15,7 @@ use super::{logs::Screen, run::Orders};
 use crate::{
     clock::Clock,
     stream::Stream,
-    telemetry::{Meter, StreamState},
+    telemetry::{Meter, StreamMeter, StreamState},
 };
 
 /// How often the lines on a terminal change.
@@ -60,6 +60,7 @@ async fn on_terminal(tenants: Vec<(Arc<str>, Arc<Meter>)>, clock: Clock, Screen(
                 stream: *stream,
                 last: (Instant::now(), 0),
                 speed: 0.0,
+                past: Past::default(),
             });
         }
     }
@@ -79,6 +80,7 @@ struct Line {
     stream: Stream,
     last: (Instant, u64),
     speed: f64,
+    past: Past,
 }
 
 impl Line {
@@ -92,13 +94,49 @@ impl Line {
         }
         let age = counted.committed_at.get().map_or("none yet".to_owned(), |at| short(now.since(at)));
         self.bar.set_message(format!(
-            "{events:>10} events {:>8.0}/s  lag {:<8} cursor age {age:<8} {}",
+            "{events:>10} events {:>8.0}/s  lag {:<8} cursor age {age:<8} {}{}",
             self.speed,
             lag(counted.newest_event.get(), &counted.state.get(), now),
             state(&counted.state.get()),
+            self.past.told(counted),
         ));
         self.bar.tick();
     }
+}
+
+/// How a stream's past is getting on, as far as it has been watched.
+#[derive(Default)]
+struct Past {
+    /// When it was first looked at, how long the past was, and how much of it was read.
+    first: Option<(Instant, u64, u64)>,
+}
+
+impl Past {
+    /// Windows done and the time left; nothing once all are done.
+    fn told(&mut self, counted: &StreamMeter) -> String {
+        let (done, all) = (counted.windows_done.get(), counted.windows.get());
+        if done >= all {
+            self.first = None;
+            return String::new();
+        }
+        let left = self.left(counted).map_or("unknown".to_owned(), |left| format!("about {}", short(left)));
+        format!(", windows {done}/{all}, time left {left}")
+    }
+
+    /// How long the rest of the past takes, if it is as full of events as what has been read of it.
+    fn left(&mut self, counted: &StreamMeter) -> Option<Duration> {
+        let (all, read) = (counted.past.get(), counted.past_read.get());
+        // Another run, or another split: what was seen before says nothing of it.
+        let first = self.first.filter(|(_, known, before)| *known == all && *before <= read);
+        let (since, _, before) = *self.first.insert(first.unwrap_or((Instant::now(), all, read)));
+        time_left(since.elapsed(), read - before, all)
+            .map(|whole| whole.mul_f64(all.saturating_sub(read) as f64 / all as f64))
+    }
+}
+
+/// How long `all` takes where `read` of it took so long; nobody knows before a hundredth of it is read.
+fn time_left(took: Duration, read: u64, all: u64) -> Option<Duration> {
+    (read > 0 && read >= all / 100).then(|| took.mul_f64(all as f64 / read as f64))
 }
 
 /// Clears the line when the display ends, however it ends.
@@ -111,9 +149,10 @@ impl Drop for Line {
 async fn in_log(tenants: Vec<(Arc<str>, Arc<Meter>)>, clock: Clock, every: Duration) {
     let mut ticks = interval(every);
     ticks.tick().await;
+    let mut pasts: Vec<[Past; Stream::ALL.len()]> = tenants.iter().map(|_| Default::default()).collect();
     loop {
         ticks.tick().await;
-        for (tenant, meter) in &tenants {
+        for ((tenant, meter), pasts) in tenants.iter().zip(&mut pasts) {
             let snapshots = &meter.snapshots;
             if snapshots.state.get() != StreamState::Starting {
                 info!(
@@ -127,8 +166,9 @@ async fn in_log(tenants: Vec<(Arc<str>, Arc<Meter>)>, clock: Clock, every: Durat
                     "progress"
                 );
             }
-            for stream in Stream::ALL {
+            for (stream, past) in Stream::ALL.iter().zip(pasts) {
                 let counted = meter.stream(*stream);
+                let state = format!("{}{}", state(&counted.state.get()), past.told(counted));
                 info!(
                     %tenant,
                     stream = stream.name(),
@@ -137,7 +177,7 @@ async fn in_log(tenants: Vec<(Arc<str>, Arc<Meter>)>, clock: Clock, every: Durat
                     remembered = counted.remembered.get(),
                     remembered_bytes = counted.remembered_bytes.get(),
                     lag = lag(counted.newest_event.get(), &counted.state.get(), clock.now()),
-                    state = state(&counted.state.get()),
+                    state,
                     "progress"
                 );
             }

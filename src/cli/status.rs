@@ -57,7 +57,7 @@ pub(super) async fn run(status: Status) -> Result<(), Failed> {
                 ago(checkpoint.newest_event, now),
                 ago(checkpoint.committed_at, now),
                 checkpoint.commits,
-                if checkpoint.rewinding { "reading a rewind's overlap" } else { "" },
+                doing(checkpoint),
             ));
         }
         if tenant.quarantined > 0 {
@@ -69,6 +69,13 @@ pub(super) async fn run(status: Status) -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// What a stream is in the middle of.
+fn doing(Checkpoint { rewinding, windows, .. }: &Checkpoint) -> String {
+    let overlap = rewinding.then(|| "reading a rewind's overlap".to_owned());
+    let windows = (!windows.is_empty()).then(|| format!("{} windows of its past to read", windows.len()));
+    overlap.into_iter().chain(windows).collect::<Vec<_>>().join(", ")
 }
 
 /// Sums the reasons up.

@@ -59,6 +59,9 @@ pub const CONNECT_INTERVAL: Duration = Duration::from_secs(15 * 60);
 /// How many requests to Connect are in flight at once, unless configured.
 pub const CONNECTIONS: usize = 4;
 
+/// How many readers read each stream's past, unless configured.
+pub const READERS: usize = crate::pipeline::READERS;
+
 /// Everything configured, checked. At least one tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -113,6 +116,8 @@ pub struct Events {
     pub token: TokenSource,
     /// The streams to read; `None` is all that the token may read. Never empty.
     pub streams: Option<Vec<Stream>>,
+    /// How many readers read a stream's past at a time, beside its live cursor.
+    pub readers: usize,
     /// The account's limits.
     pub limits: Limits,
 }

@@ -1,9 +1,12 @@
 //! Drops events that were seen before.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use hashbrown::HashTable;
-use opgraph_state::{Checkpoint, Fingerprint, Store, StoreError, die_at};
+use opgraph_state::{Checkpoint, Fingerprint, Store, StoreError, Window, die_at};
 use tokio::sync::mpsc::{Receiver, Sender};
 
 #[cfg(feature = "bench")]
@@ -35,17 +38,25 @@ pub(super) async fn run<T: Store>(
         // An entry may have been in quarantine for longer than the newest ids reach
         // back. What is read for the first page of a retry does for all of them.
         let reaches_back = !page.released().is_empty() && memory.of(stream).horizon.is_none();
-        if page.is_rewind() || reaches_back {
+        let seen = memory.of(stream);
+        let chain = page.window().map(|of| of.number);
+        let compares = page.is_rewind() || seen.is_left_behind(chain);
+        if compares {
+            seen.comparing.insert(chain);
+        }
+        let opened = page.split().map(|split| split.windows.as_slice()).unwrap_or_default();
+        opened.iter().for_each(|window| seen.open(window, window.again));
+        if compares || reaches_back || opened.iter().any(|window| window.again) {
             memory.recall(&store, &tenant, stream).await?;
             die_at!("rewind.recalled");
         }
         let seen = memory.of(stream);
         let before = page.items.len();
-        let fresh = seen.pass(&mut page.items);
+        let fresh = seen.pass(chain, &mut page.items);
         meter.stream(stream).duplicates.add((before - fresh.len()) as u64);
         page.remember(fresh);
-        if page.is_through() {
-            seen.horizon = None;
+        if page.is_through() || page.window().is_some_and(|of| of.done) {
+            seen.is_through(chain);
         }
         let (ids, bytes) = seen.size();
         meter.stream(stream).remembered.set(ids as u64);
@@ -67,7 +78,8 @@ pub(super) struct Memory {
 
 impl Memory {
     /// Reads back what was committed: the newest ids of each stream, or the
-    /// whole horizon of one that is still reading a rewind's overlap.
+    /// whole horizon of one that is still reading a rewind's overlap, or is in
+    /// the middle of a window: its newest page lies far behind the newest ids.
     pub(super) async fn load<T: Store>(
         store: &T,
         tenant: &str,
@@ -81,16 +93,25 @@ impl Memory {
             for id in newest.into_iter().take(recent).rev() {
                 seen.recent.insert(id);
             }
+            checkpoint.windows.iter().for_each(|window| seen.open(window, window.is_begun()));
             if checkpoint.rewinding {
+                seen.comparing.insert(None);
+            }
+            if !seen.comparing.is_empty() {
                 memory.recall(store, tenant, *stream).await?;
             }
         }
         Ok(memory)
     }
 
-    /// Reads the whole horizon back, until the stream has caught up again.
+    /// Reads the whole horizon back, until nobody compares with it any more.
+    /// What is not committed yet is among the newest ids: these may be many
+    /// windows' pages away by the time it comes again.
     async fn recall<T: Store>(&mut self, store: &T, tenant: &str, stream: Stream) -> Result<(), StoreError> {
         let mut ids = store.seen(tenant, stream.name(), None).await?;
+        let Seen { recent, past, .. } = self.of(stream);
+        ids.extend_from_slice(&recent.ring);
+        ids.extend_from_slice(&past.ring);
         ids.sort_unstable();
         self.of(stream).horizon = Some(ids.into_boxed_slice());
         Ok(())
@@ -98,44 +119,102 @@ impl Memory {
 
     fn of(&mut self, stream: Stream) -> &mut Seen {
         let recent = self.recent;
-        self.streams.entry(stream).or_insert_with(|| Seen { recent: Recent::new(recent), horizon: None })
+        self.streams.entry(stream).or_insert_with(|| Seen::new(recent))
     }
 }
+
+/// The number of a window; `None` is the live cursor.
+type Chain = Option<u32>;
 
 /// The ids of one stream.
 #[derive(Debug)]
 struct Seen {
     recent: Recent,
+    /// Those of windows: they come so fast that they would push the others out.
+    past: Recent,
+    /// How many there were of them.
+    passed: u64,
     /// Everything committed within the horizon, sorted: 16 bytes an id.
     horizon: Option<Box<[Fingerprint]>>,
+    /// Who may read again what is in the horizon.
+    comparing: BTreeSet<Chain>,
+    /// The windows that are not done, and how many ids had come when each was met last.
+    windows: BTreeMap<u32, u64>,
 }
 
 impl Seen {
+    fn new(recent: usize) -> Seen {
+        Seen {
+            recent: Recent::new(recent),
+            past: Recent::new(recent),
+            passed: 0,
+            horizon: None,
+            comparing: BTreeSet::new(),
+            windows: BTreeMap::new(),
+        }
+    }
+
+    /// Takes notice of a window; `compares` if some of it may have been read before.
+    fn open(&mut self, window: &Window, compares: bool) {
+        self.windows.insert(window.number, self.passed);
+        if compares {
+            self.comparing.insert(Some(window.number));
+        }
+    }
+
+    /// Whether others have brought so many ids since the window's last page that
+    /// the next one's repeats might be taken for new.
+    fn is_left_behind(&self, chain: Chain) -> bool {
+        let met = chain.and_then(|number| self.windows.get(&number));
+        met.is_some_and(|met| self.passed - met > self.past.most as u64 / 2) && !self.comparing.contains(&chain)
+    }
+
+    /// Nothing is read again any more, by whom it was.
+    fn is_through(&mut self, chain: Chain) {
+        self.comparing.remove(&chain);
+        if self.comparing.is_empty() {
+            self.horizon = None;
+        }
+        if let Some(number) = chain {
+            self.windows.remove(&number);
+            if self.windows.is_empty() {
+                self.past = Recent::new(self.past.most);
+            }
+        }
+    }
+
     /// Drops the events that were met before; answers the ids of the others.
-    fn pass(&mut self, events: &mut Events) -> Vec<Fingerprint> {
+    fn pass(&mut self, chain: Chain, events: &mut Events) -> Vec<Fingerprint> {
         let mut fresh = Vec::with_capacity(events.len());
         events.retain(|id| {
-            let new = self.is_new(id);
+            let new = self.is_new(chain, id);
             if new {
                 fresh.push(id);
             }
             new
         });
+        if let Some(number) = chain {
+            self.passed += fresh.len() as u64;
+            self.windows.insert(number, self.passed);
+        }
         fresh
     }
 
     /// Whether the id is met for the first time; it is remembered.
-    fn is_new(&mut self, id: Fingerprint) -> bool {
+    fn is_new(&mut self, chain: Chain, id: Fingerprint) -> bool {
         let known = self.horizon.as_ref().is_some_and(|ids| ids.binary_search(&id).is_ok());
-        !known && self.recent.insert(id)
+        let (own, other) = match chain {
+            None => (&mut self.recent, &self.past),
+            Some(_) => (&mut self.past, &self.recent),
+        };
+        !known && !other.holds(id) && own.insert(id)
     }
 
     /// How many ids are remembered, and the bytes that takes.
     fn size(&self) -> (usize, usize) {
-        let Recent { ring, places, .. } = &self.recent;
         let horizon = self.horizon.as_ref().map_or(0, |ids| ids.len());
-        let recent = ring.capacity() * size_of::<Fingerprint>() + places.allocation_size();
-        (ring.len() + horizon, recent + horizon * size_of::<Fingerprint>())
+        let ids = self.recent.ring.len() + self.past.ring.len() + horizon;
+        (ids, self.recent.bytes() + self.past.bytes() + horizon * size_of::<Fingerprint>())
     }
 }
 
@@ -160,9 +239,17 @@ impl Recent {
         }
     }
 
+    fn holds(&self, id: Fingerprint) -> bool {
+        self.places.find(hash(id), |place| self.ring[*place as usize] == id).is_some()
+    }
+
+    fn bytes(&self) -> usize {
+        self.ring.capacity() * size_of::<Fingerprint>() + self.places.allocation_size()
+    }
+
     /// Remembers an id, forgetting the oldest if need be; false if it is known.
     fn insert(&mut self, id: Fingerprint) -> bool {
-        if self.places.find(hash(id), |place| self.ring[*place as usize] == id).is_some() {
+        if self.holds(id) {
             return false;
         }
         let place = if self.ring.len() < self.most {
@@ -219,10 +306,10 @@ mod tests {
 
     #[test]
     fn an_id_takes_36_bytes_at_most_among_the_newest_and_16_in_the_horizon() {
-        let mut seen = Seen { recent: Recent::new(4096), horizon: None };
+        let mut seen = Seen::new(4096);
         assert_eq!(seen.size(), (0, 0));
         let mut meet = |ids: std::ops::Range<u32>| {
-            ids.for_each(|id| assert!(seen.is_new(Fingerprint::of(&id.to_string()))));
+            ids.for_each(|id| assert!(seen.is_new(None, Fingerprint::of(&id.to_string()))));
             seen.size()
         };
         let (ids, bytes) = meet(0..4096);

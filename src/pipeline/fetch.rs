@@ -22,21 +22,23 @@ pub(super) const ALLOWANCE_UNIT: usize = 1024;
 /// twice that once it is mapped (measured: 2.1 KB of records for a 1 KB event).
 const WEIGHT: usize = 3;
 
-/// Passes the pages on until they end, fail, or `closing` is cancelled.
+/// Where the pages of a stream go: until when, the bytes they may take, how many
+/// bytes there are in all, and the stage behind.
+pub(super) type Outlet = (CancellationToken, Arc<Semaphore>, usize, Sender<Page<Events>>);
+
+/// Passes the pages on until they end, fail, or the token is cancelled. A
+/// failure cancels it: all that read a stream end with it.
 ///
 /// The allowance is taken after the page has arrived, when its size is known:
-/// each fetcher may hold one page beyond it. `total` is the whole of it, which
-/// the semaphore cannot tell once another fetcher has taken some.
+/// each fetcher may hold one page beyond it. The semaphore itself cannot tell how much
+/// there is in all once another fetcher has taken some.
 pub(super) async fn run(
     pages: impl Pages<Item = Result<Page<Events>, Failure>> + Send,
-    closing: CancellationToken,
-    allowance: Arc<Semaphore>,
-    total: usize,
-    out: Sender<Page<Events>>,
+    (ending, allowance, total, out): Outlet,
 ) -> Result<(), Failure> {
-    let mut pages = pin!(pages.take_until(closing.cancelled()));
+    let mut pages = pin!(pages.take_until(ending.cancelled()));
     while let Some(page) = pages.next().await {
-        let page = page?;
+        let page = page.inspect_err(|_| ending.cancel())?;
         // A page larger than the whole allowance takes all of it and travels alone.
         let weight = (page.items.bytes() * WEIGHT).div_ceil(ALLOWANCE_UNIT).min(total) as u32;
         // Waits while the stages below are full. This is the backpressure: no

@@ -69,12 +69,17 @@ impl Introspection {
     }
 }
 
-/// The two request bodies. Never both: `limit` travels inside a cursor. Never
-/// `end_time`: a cursor made with one ends there.
+/// The two request bodies. Never both: `limit` travels inside a cursor. `end_time`
+/// for windows only: a cursor made with one ends there.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Ask<'a> {
-    Since { limit: u32, start_time: String },
+    Since {
+        limit: u32,
+        start_time: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        end_time: Option<String>,
+    },
     After { cursor: &'a str },
 }
 
@@ -199,11 +204,13 @@ pub fn not_allowed(stream: Stream) -> Remedy {
 
 impl Source for EventsApi {
     async fn page(&self, stream: Stream, at: &Cursor) -> Result<Read, Failure> {
+        let first = |start: UnixMs, end: Option<UnixMs>| {
+            let (start_time, end_time) = (rfc3339(start), end.map(rfc3339));
+            (Asked::FirstPage, Ask::Since { limit: PAGE_SIZE.get(), start_time, end_time })
+        };
         let (asked, ask) = match at {
-            Cursor::Since(at) => {
-                let ask = Ask::Since { limit: PAGE_SIZE.get(), start_time: rfc3339(*at) };
-                (Asked::FirstPage, ask)
-            }
+            Cursor::Since(at) => first(*at, None),
+            Cursor::Between { from, to, .. } => first(*from, Some(*to)),
             Cursor::Token(cursor) => (Asked::NextPage, Ask::After { cursor }),
         };
         let doing = format!("read a page of `{}`", stream.name());

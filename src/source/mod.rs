@@ -6,6 +6,10 @@ pub mod connect;
 
 mod pages;
 
+mod past;
+
+mod windows;
+
 use std::future::Future;
 
 use opgraph_state::{Cursor, SourceInfo};
@@ -22,7 +26,8 @@ use crate::{
 /// An API that answers "what comes after this cursor?".
 ///
 /// Asking twice with one cursor must give at least the events it gave the
-/// first time. A restart relies on that, and on nothing else.
+/// first time. A restart relies on that, and on nothing else. What follows
+/// [`Cursor::Between`] ends: the last page says that nothing more is waiting.
 pub trait Source: Send + Sync + 'static {
     /// Reads one page.
     ///

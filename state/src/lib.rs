@@ -14,6 +14,8 @@ mod cursor;
 
 mod checkpoint;
 
+mod window;
+
 mod cursors;
 
 mod run;
@@ -57,3 +59,4 @@ pub use seen::Fingerprint;
 pub use sled_store::{Compacted, Findings, Healed, OpenOptions, SledStore, TreeFindings, compact, verify};
 pub use store::{Claim, Store, StoreError, UploadNote};
 pub use time::UnixMs;
+pub use window::{EDGE, OfWindow, SHORTEST, Split, Window};

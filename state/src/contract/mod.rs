@@ -131,6 +131,8 @@ fn step(stream: &str, from: &str, to: &str) -> Step {
         seen: Vec::new(),
         rewound: false,
         through: false,
+        window: None,
+        split: None,
     }
 }
 

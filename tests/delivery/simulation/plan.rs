@@ -126,6 +126,7 @@ impl Plan {
                 bytes: dice.usize(1024..128 << 10),
                 recent: held + overlap + dice.usize(0..40),
                 quarantine: 10_000,
+                readers: 1,
             },
             rounds: dice.usize(3..=14),
             zombies,

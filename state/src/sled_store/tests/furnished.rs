@@ -115,6 +115,8 @@ pub(super) async fn step_with(store: &SledStore, number: u64, page: u64, scatter
             seen: vec![ids(0, page), ids(1, 1)],
             rewound: false,
             through: turn.is_multiple_of(3),
+            window: None,
+            split: None,
         }],
         removed: if listing {
             vec![format!("user:{}", 98 + turn), format!("user:{}", turn % 7)]

@@ -126,6 +126,8 @@ async fn ask(store: &impl Store, request: &Request, at: i64) -> String {
                     seen: of.pages.iter().enumerate().map(page).collect(),
                     rewound: of.rewound,
                     through: of.through,
+                    window: None,
+                    split: None,
                 });
             }
             for directory in 0..more % 4 {
