@@ -5,8 +5,9 @@ use std::{
     num::NonZeroU32,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicI64, AtomicU32, Ordering::Relaxed},
     },
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use opgraph_state::{Cursor, SourceInfo, UnixMs, die_at};
@@ -41,6 +42,8 @@ pub struct EventsApi {
     budget: Arc<Budget>,
     patience: Patience,
     account: Option<String>,
+    /// The latest time that an answer told; `i64::MIN` before.
+    time: Arc<AtomicI64>,
     meter: Arc<Meter>,
 }
 
@@ -93,7 +96,7 @@ impl EventsApi {
         patience: Patience,
         meter: Arc<Meter>,
     ) -> EventsApi {
-        EventsApi { client, base_url, token, budget, patience, account: None, meter }
+        EventsApi { client, base_url, token, budget, patience, account: None, time: Arc::new(AtomicI64::new(i64::MIN)), meter }
     }
 
     /// Pins the account that the cursors belong to.
@@ -169,7 +172,10 @@ impl EventsApi {
                 Some(200..300) => Failure { remedy: remedy(), ..failure },
                 _ => failure,
             })?;
-            let Answer { status, body } = answer;
+            let Answer { status, date, body } = answer;
+            if let Some(told) = date.and_then(instant) {
+                self.time.fetch_max(told.0, Relaxed);
+            }
             read(body).map_err(|cause| Failure {
                 doing: request.doing.clone(),
                 status: Some(status),
@@ -229,6 +235,10 @@ impl Source for EventsApi {
         }
     }
 
+    fn time(&self) -> Option<UnixMs> {
+        Some(UnixMs(self.time.load(Relaxed))).filter(|told| told.0 > i64::MIN)
+    }
+
     fn info(&self) -> SourceInfo {
         SourceInfo {
             account: self.account.clone(),
@@ -236,6 +246,12 @@ impl Source for EventsApi {
             page_size: PAGE_SIZE.get(),
         }
     }
+}
+
+/// A time since 1970.
+fn instant(at: SystemTime) -> Option<UnixMs> {
+    let since = at.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_millis()).ok().map(UnixMs)
 }
 
 /// Writes a time as the API wants it.

@@ -12,7 +12,7 @@ mod windows;
 
 use std::future::Future;
 
-use opgraph_state::{Cursor, SourceInfo};
+use opgraph_state::{Cursor, SourceInfo, UnixMs};
 
 pub(crate) use pages::REWIND_OVERLAP;
 pub use pages::{Pace, Reading, pages};
@@ -34,6 +34,13 @@ pub trait Source: Send + Sync + 'static {
     /// Waits for the rate budget and repeats what may succeed later, so an
     /// error is one that repeating does not mend: its remedy says what does.
     fn page(&self, stream: Stream, at: &Cursor) -> impl Future<Output = Result<Read, Failure>> + Send;
+
+    /// What time it was where the events are, when that was last told; `None`
+    /// if it never was. Our own clock may be years ahead, and what a live cursor
+    /// leaves out by such a clock is in no window yet.
+    fn time(&self) -> Option<UnixMs> {
+        None
+    }
 
     /// What the cursors are issued by and under.
     fn info(&self) -> SourceInfo;

@@ -229,7 +229,9 @@ impl<S: Source> Reader<S> {
         // As far as the stream had come before it went back, and what may be late.
         let read = self.rewound_from.map_or(UnixMs(i64::MAX), |from| from.plus(REWIND_OVERLAP));
         let known = self.rewinding.then_some(read);
-        let split = windows::split(at, clock.now(), *readers, self.number, known)?;
+        // The earlier of the two clocks: it is always safe for the live cursor to start earlier.
+        let now = source.time().map_or(clock.now(), |told| told.min(clock.now()));
+        let split = windows::split(at, now, *readers, self.number, known)?;
         info!(windows = split.windows.len(), from = at.0, to = split.seam.0, "reading the past in windows");
         self.number = self.number.saturating_add(split.windows.len() as u32);
         self.newest = self.newest.max(Some(split.since));

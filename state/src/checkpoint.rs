@@ -157,7 +157,7 @@ impl Checkpoint {
     /// first read would start now, if that is known. Windows go on from their
     /// own cursors, and the live cursor goes no further back than to them.
     pub fn read_again(&self, start: Option<UnixMs>, overlap: Duration) -> Checkpoint {
-        let border = self.since.filter(|_| self.seam.is_some());
+        let border = self.since.filter(|_| self.is_split());
         let cursor = match (&self.cursor, self.newest_event) {
             (Cursor::Since(at), Some(newest)) => Cursor::Since(newest.minus(overlap).min(*at)),
             (Cursor::Token(_), Some(newest)) if !self.rewinding => {
@@ -198,7 +198,8 @@ impl Checkpoint {
             rewound_from: self.rewound_from.max(self.newest_event),
             ..self.clone()
         };
-        if let Some(at) = at.filter(|at| self.seam.is_some_and(|seam| *at < seam)) {
+        let last = self.windows.iter().map(|window| window.end).max().max(self.seam);
+        if let Some(at) = at.filter(|at| Some(*at) < last) {
             rewound.cut_back(at);
         }
         rewound

@@ -63,7 +63,7 @@ impl CursorsFile {
         const PLAIN: &str = "plain structs with string keys always serialise";
         let tenants = serde_json::value::to_raw_value(self).expect(PLAIN);
         let crc32 = crc32fast::hash(tenants.get().as_bytes());
-        let split = self.tenants.values().flat_map(BTreeMap::values).any(|stands| stands.seam.is_some());
+        let split = self.tenants.values().flat_map(BTreeMap::values).any(Checkpoint::is_split);
         let version = if split { VERSION } else { 1 };
         serde_json::to_string(&Sealed { version, crc32, tenants: &tenants }).expect(PLAIN)
     }
@@ -136,6 +136,26 @@ mod tests {
         }
     }
 
+    /// An older opgraph would skip the windows, and never read what is in them.
+    #[test]
+    fn only_a_file_of_streams_that_were_never_split_can_be_read_by_an_older_opgraph() {
+        let version = |file: &CursorsFile| {
+            let Versioned { version } = serde_json::from_str(&file.to_json()).unwrap();
+            version
+        };
+        let mut file = file();
+        assert_eq!(version(&file), 1);
+        let stands = file.tenants.get_mut("acme").unwrap().get_mut("itemusages").unwrap();
+        let crate::Split { seam, windows, .. } =
+            crate::Split::cut(UnixMs(0), UnixMs(50_000_000), 3, 0, None);
+        (stands.seam, stands.windows) = (Some(seam), windows);
+        assert_eq!(version(&file), 2);
+        assert_eq!(CursorsFile::from_json(&file.to_json()), Ok(file.clone()));
+        file.tenants.get_mut("acme").unwrap().get_mut("itemusages").unwrap().windows[1].cursor =
+            Cursor::Token(String::new());
+        assert!(CursorsFile::from_json(&file.to_json()).is_err());
+    }
+
     #[test]
     fn what_is_no_cursors_file_is_refused_with_its_reason() {
         let check = |text: &str, expect: &str| {
@@ -143,7 +163,7 @@ mod tests {
             assert!(error.contains(expect), "{text}: {error}");
         };
         let text = file().to_json();
-        check(&text.replace("\"version\":1", "\"version\":2"), "version 2");
+        check(&text.replace("\"version\":1", "\"version\":3"), "version 3");
         // Even where nothing else is as this version knows it.
         check(r#"{"version":9,"streams":[]}"#, "version 9");
         check(&text.replace("\"version\":1", "\"version\":0"), "no version 0");

@@ -175,11 +175,84 @@ impl Checkpoint {
         self.seam = self.windows.iter().map(|window| window.end).max().filter(|seam| *seam > to);
     }
 
+    /// Whether windows have, or had, what lies before the live cursor.
+    pub(crate) fn is_split(&self) -> bool {
+        self.seam.is_some() || !self.windows.is_empty()
+    }
+
     /// Whether an event of this time, which the live cursor has brought, is a window's.
     pub fn is_of_a_window(&self, at: Option<UnixMs>) -> bool {
         match (at, self.since, self.seam) {
             (Some(at), Some(since), Some(seam)) => (since..seam).contains(&at),
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000;
+
+    #[test]
+    fn a_past_is_cut_without_a_gap_into_windows_that_share_nothing() {
+        for (span, most, expect) in
+            [(0, 9, 1), (HOUR, 9, 1), (2 * HOUR, 9, 2), (48 * HOUR + 7, 5, 5), (1_000 * HOUR + 123_456, 48, 48), (HOUR, 0, 1)]
+        {
+            let at = UnixMs(-777);
+            let since = UnixMs(at.0 + span);
+            let Split { seam, windows, .. } = Split::cut(at, since, most, 3, None);
+            assert_eq!((windows.len(), seam), (expect, since.plus(EDGE)), "{span}");
+            assert_eq!((windows[0].start, windows[expect - 1].end), (at, seam));
+            for (two, number) in windows.windows(2).zip(3..) {
+                assert_eq!((two[0].end, two[0].number), (two[1].start, number));
+                assert_eq!(two[0].end.0 % 1000, 0, "on whole seconds");
+            }
+            for at in [at, UnixMs(at.0 + span / 2), since, UnixMs(seam.0 - 1)] {
+                assert_eq!(windows.iter().filter(|window| window.owns(Some(at))).count(), 1, "{at}");
+            }
+            assert!(!windows.iter().any(|window| window.owns(Some(seam))));
+            assert!(windows.iter().all(|window| window.owns(None)));
+        }
+    }
+
+    #[test]
+    fn only_windows_that_begin_before_what_was_read_may_hold_what_was_read() {
+        let again = |known| {
+            let split = Split::cut(UnixMs(0), UnixMs(10 * HOUR), 5, 0, known);
+            split.windows.iter().filter(|window| window.again).count()
+        };
+        assert_eq!([None, Some(UnixMs(0)), Some(UnixMs(1)), Some(UnixMs(3 * HOUR))].map(again), [0, 0, 1, 2]);
+        assert_eq!(again(Some(UnixMs(i64::MAX))), 5);
+    }
+
+    #[test]
+    fn of_two_splits_all_windows_stay_and_the_later_place() {
+        let one = Split::cut(UnixMs(0), UnixMs(2 * HOUR), 2, 0, None);
+        let other = Split::cut(one.seam, UnixMs(5 * HOUR), 2, 2, None);
+        let both = one.clone().then(other.clone());
+        assert_eq!((both.since, both.seam), (other.since, other.seam));
+        assert_eq!(both.windows, [one.windows, other.windows].concat());
+    }
+
+    #[test]
+    fn a_state_that_is_healed_reads_windows_on_and_the_live_cursor_no_further_back_than_to_them() {
+        let split = Split::cut(UnixMs(0), UnixMs(100 * HOUR), 4, 0, None);
+        let check = |cursor: Cursor, newest: i64, expect: Cursor| {
+            let was = Checkpoint {
+                newest_event: Some(UnixMs(newest * HOUR)),
+                since: Some(split.since),
+                seam: Some(split.seam),
+                windows: split.windows.clone(),
+                ..Checkpoint::starting_at(cursor)
+            };
+            let again = was.read_again(None, Duration::from_millis(48 * HOUR as u64));
+            assert_eq!((again.cursor, again.windows, again.seam), (expect, was.windows, was.seam));
+        };
+        let (since, token) = (|hour| Cursor::Since(UnixMs(hour * HOUR)), Cursor::Token("t".to_owned()));
+        check(since(100), 100, since(100));
+        check(token.clone(), 120, since(100));
+        check(token, 200, since(152));
     }
 }

@@ -17,3 +17,5 @@ mod quarantine;
 mod connect;
 
 mod versions;
+
+mod windows;

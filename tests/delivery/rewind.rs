@@ -213,7 +213,7 @@ impl Source for Ahead {
             format!(r#"{{"uuid":"{}","timestamp":"{at}"}}"#, support::uuid(stream, number as usize))
         };
         let (items, more) = match at {
-            Cursor::Since(at) => {
+            Cursor::Since(at) | Cursor::Between { from: at, .. } => {
                 self.0.lock().unwrap().push(*at);
                 ([event(0, 0), event(1, 60), event(2, 0)].join(","), true)
             }
