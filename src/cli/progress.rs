@@ -213,3 +213,38 @@ pub(crate) fn short(time: Duration) -> String {
         seconds => format!("{}d", seconds / 86_400),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_is_what_the_rest_takes_at_the_pace_so_far() {
+        let seconds = Duration::from_secs;
+        assert_eq!(time_left(seconds(10), 250, 1000), Some(seconds(40)));
+        assert_eq!(time_left(seconds(10), 10, 1000), Some(seconds(1000)));
+        for unknown in [0, 9] {
+            assert_eq!(time_left(seconds(10), unknown, 1000), None, "{unknown}");
+        }
+        assert_eq!(time_left(seconds(10), 0, 0), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_past_is_told_by_its_windows_and_the_time_left_until_it_is_read() {
+        let counted = StreamMeter::default();
+        let mut past = Past::default();
+        assert_eq!(past.told(&counted), "");
+        counted.windows.set(48);
+        counted.past.set(1000);
+        assert_eq!(past.told(&counted), ", windows 0/48, time left unknown");
+        tokio::time::advance(Duration::from_secs(60)).await;
+        counted.windows_done.set(12);
+        counted.past_read.set(250);
+        assert_eq!(past.told(&counted), ", windows 12/48, time left about 3m");
+        // Another split makes it longer: what was watched before says nothing of it.
+        counted.past.set(2000);
+        assert_eq!(past.told(&counted), ", windows 12/48, time left unknown");
+        counted.windows_done.set(48);
+        assert_eq!(past.told(&counted), "");
+    }
+}

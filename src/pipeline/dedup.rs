@@ -138,8 +138,8 @@ struct Seen {
     horizon: Option<Box<[Fingerprint]>>,
     /// Who may read again what is in the horizon.
     comparing: BTreeSet<Chain>,
-    /// The windows that are not done, and how many ids had come when each was met last.
-    windows: BTreeMap<u32, u64>,
+    /// The windows that are not done, and how many ids had come with the last page of each.
+    windows: BTreeMap<u32, Option<u64>>,
 }
 
 impl Seen {
@@ -156,7 +156,7 @@ impl Seen {
 
     /// Takes notice of a window; `compares` if some of it may have been read before.
     fn open(&mut self, window: &Window, compares: bool) {
-        self.windows.insert(window.number, self.passed);
+        self.windows.insert(window.number, None);
         if compares {
             self.comparing.insert(Some(window.number));
         }
@@ -165,8 +165,9 @@ impl Seen {
     /// Whether others have brought so many ids since the window's last page that
     /// the next one's repeats might be taken for new.
     fn is_left_behind(&self, chain: Chain) -> bool {
-        let met = chain.and_then(|number| self.windows.get(&number));
-        met.is_some_and(|met| self.passed - met > self.past.most as u64 / 2) && !self.comparing.contains(&chain)
+        let met = chain.and_then(|number| *self.windows.get(&number)?);
+        let away = met.is_some_and(|met| self.passed - met > self.past.most as u64 / 2);
+        away && !self.comparing.contains(&chain)
     }
 
     /// Nothing is read again any more, by whom it was.
@@ -195,7 +196,7 @@ impl Seen {
         });
         if let Some(number) = chain {
             self.passed += fresh.len() as u64;
-            self.windows.insert(number, self.passed);
+            self.windows.insert(number, Some(self.passed));
         }
         fresh
     }

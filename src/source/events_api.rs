@@ -83,7 +83,9 @@ enum Ask<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         end_time: Option<String>,
     },
-    After { cursor: &'a str },
+    After {
+        cursor: &'a str,
+    },
 }
 
 impl EventsApi {
@@ -96,7 +98,16 @@ impl EventsApi {
         patience: Patience,
         meter: Arc<Meter>,
     ) -> EventsApi {
-        EventsApi { client, base_url, token, budget, patience, account: None, time: Arc::new(AtomicI64::new(i64::MIN)), meter }
+        EventsApi {
+            client,
+            base_url,
+            token,
+            budget,
+            patience,
+            account: None,
+            time: Arc::new(AtomicI64::new(i64::MIN)),
+            meter,
+        }
     }
 
     /// Pins the account that the cursors belong to.

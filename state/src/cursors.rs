@@ -146,8 +146,7 @@ mod tests {
         let mut file = file();
         assert_eq!(version(&file), 1);
         let stands = file.tenants.get_mut("acme").unwrap().get_mut("itemusages").unwrap();
-        let crate::Split { seam, windows, .. } =
-            crate::Split::cut(UnixMs(0), UnixMs(50_000_000), 3, 0, None);
+        let crate::Split { seam, windows, .. } = crate::Split::cut(UnixMs(0), UnixMs(50_000_000), 3, 0, None);
         (stands.seam, stands.windows) = (Some(seam), windows);
         assert_eq!(version(&file), 2);
         assert_eq!(CursorsFile::from_json(&file.to_json()), Ok(file.clone()));

@@ -91,7 +91,9 @@ impl Split {
             0 => at,
             nth if nth == count => seam,
             // On whole seconds, should a server know no others.
-            nth => UnixMs(at.plus(Duration::from_millis((span * nth / count) as u64)).0.div_euclid(1000) * 1000),
+            nth => {
+                UnixMs(at.plus(Duration::from_millis((span * nth / count) as u64)).0.div_euclid(1000) * 1000)
+            }
         };
         let window = |nth: u32| {
             let (start, end) = (border(nth.into()), border(u128::from(nth) + 1));
@@ -197,9 +199,14 @@ mod tests {
 
     #[test]
     fn a_past_is_cut_without_a_gap_into_windows_that_share_nothing() {
-        for (span, most, expect) in
-            [(0, 9, 1), (HOUR, 9, 1), (2 * HOUR, 9, 2), (48 * HOUR + 7, 5, 5), (1_000 * HOUR + 123_456, 48, 48), (HOUR, 0, 1)]
-        {
+        for (span, most, expect) in [
+            (0, 9, 1),
+            (HOUR, 9, 1),
+            (2 * HOUR, 9, 2),
+            (48 * HOUR + 7, 5, 5),
+            (1_000 * HOUR + 123_456, 48, 48),
+            (HOUR, 0, 1),
+        ] {
             let at = UnixMs(-777);
             let since = UnixMs(at.0 + span);
             let Split { seam, windows, .. } = Split::cut(at, since, most, 3, None);

@@ -237,13 +237,8 @@ async fn a_long_rewind_is_read_in_windows_and_what_was_read_before_is_not_sent_a
     let before = 30 * 24 * 60;
     let (sink, store) = (sink(), MemoryStore::default());
     let claim = support::claim(&store, "acme").await;
-    let first = run(
-        &claim,
-        Scripted::new(before, 500, 1, Trouble::default()),
-        sink.clone(),
-        store.clone(),
-        4,
-    );
+    let first =
+        run(&claim, Scripted::new(before, 500, 1, Trouble::default()), sink.clone(), store.clone(), 4);
     pipeline::run(Run { clock: Clock::starting_at(START.plus(30 * DAY)), ..first }).await.unwrap();
     assert_eq!(stands(&store).await.events as usize, before);
 

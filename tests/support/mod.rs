@@ -157,7 +157,8 @@ impl Source for Scripted {
         let turn = if end == before && end == all && is_token { turn } else { turn + 1 };
         let items = if end == before { String::new() } else { items.join(",") };
         let until = until.map(|until| format!("/{until}")).unwrap_or_default();
-        let body = format!(r#"{{"cursor":"{end}/{turn}{until}","has_more":{},"items":[{items}]}}"#, end < all);
+        let body =
+            format!(r#"{{"cursor":"{end}/{turn}{until}","has_more":{},"items":[{items}]}}"#, end < all);
         Ok(read_page(stream, body.into_bytes()).unwrap())
     }
 

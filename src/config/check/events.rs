@@ -38,12 +38,9 @@ impl Check<'_, '_> {
         let readers = match &table.readers {
             None => Some(READERS),
             Some(Given { value, .. }) if MOST_READERS.contains(value) => usize::try_from(*value).ok(),
-            Some(Given { at, .. }) => self.refuse(
-                at,
-                &format!("{key}.readers"),
-                "it is out of range",
-                "write 1 to 32; 4 is usual",
-            ),
+            Some(Given { at, .. }) => {
+                self.refuse(at, &format!("{key}.readers"), "it is out of range", "write 1 to 32; 4 is usual")
+            }
         };
         let limits = self.limits(table.limits.as_ref(), &format!("{key}.limits"));
         Some(Events {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{assert_fenced, claim, commit, hours, ids, newest_first, seen_of, step, stored, token};
 use crate::{
-    Advance, Checkpoint, Cursor, EDGE, Epoch, OfWindow, Refused, Split, Step, Store, StoreError, UnixMs, Window,
+    Advance, Checkpoint, Cursor, EDGE, Epoch, OfWindow, Refused, Split, Step, Store, StoreError, UnixMs,
+    Window,
 };
 
 fn minutes(count: u64) -> Duration {
@@ -40,7 +41,9 @@ async fn first(store: &impl Store, number: u32) -> Cursor {
 
 /// The windows come with the live cursor that leaves them out, and reach from
 /// where the stream stood to a little past it, without a gap.
-pub async fn a_split_opens_its_windows_with_the_commit_that_moves_the_cursor<S: Store>(fresh: &impl Fn() -> S) {
+pub async fn a_split_opens_its_windows_with_the_commit_that_moves_the_cursor<S: Store>(
+    fresh: &impl Fn() -> S,
+) {
     let store = fresh();
     let run = claim(&store, "acme", &["s", "t"]).await;
     let other = stored(&store, "acme", "t").await;
@@ -61,7 +64,11 @@ pub async fn a_split_opens_its_windows_with_the_commit_that_moves_the_cursor<S: 
     // Whoever comes next finds them.
     let next = claim(&store, "acme", &["s"]).await;
     assert_eq!(next.checkpoints["s"], after);
-    assert_fenced(&store.commit(commit("acme", run.epoch, hours(58), vec![split(token("a"), 9)])).await, 2, 1);
+    assert_fenced(
+        &store.commit(commit("acme", run.epoch, hours(58), vec![split(token("a"), 9)])).await,
+        2,
+        1,
+    );
 }
 
 /// A window's step moves its own cursor and nothing of the stream's but the
@@ -89,9 +96,10 @@ pub async fn a_window_is_a_chain_of_its_own<S: Store>(fresh: &impl Fn() -> S) {
     let live = Step { advance: Advance::new(Cursor::Since(hours(10)), token("b")), ..step("s", "", "") };
     store.commit(commit("acme", run.epoch, hours(59), vec![live])).await.expect("commits");
     assert_eq!(windows(&store).await.len(), 4);
-    for (number, cursor) in [(1, token("x"))].into_iter().chain(
-        beginning[2..].iter().map(|window| (window.number, window.cursor.clone())),
-    ) {
+    for (number, cursor) in [(1, token("x"))]
+        .into_iter()
+        .chain(beginning[2..].iter().map(|window| (window.number, window.cursor.clone())))
+    {
         let last = done(of(number, cursor.clone(), cursor));
         store.commit(commit("acme", run.epoch, hours(59), vec![last])).await.expect("commits");
     }
@@ -178,7 +186,9 @@ pub async fn ids_are_kept_as_long_as_a_window_may_come_by_them_again<S: Store>(f
 
 /// Windows behind the time that a person goes back to are no more: the live
 /// cursor comes by them. One that lies across ends at it. The others go on.
-pub async fn a_rewind_by_a_person_takes_what_lies_behind_it_from_the_windows<S: Store>(fresh: &impl Fn() -> S) {
+pub async fn a_rewind_by_a_person_takes_what_lies_behind_it_from_the_windows<S: Store>(
+    fresh: &impl Fn() -> S,
+) {
     let store = fresh();
     let run = claim(&store, "acme", &["s"]).await;
     store.commit(commit("acme", run.epoch, hours(58), vec![split(token("a"), 0)])).await.expect("commits");

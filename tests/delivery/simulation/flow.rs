@@ -171,8 +171,7 @@ impl Watch {
                     (Next::Back(_), None) => false,
                 };
                 if !whole || flow.pages.get(chain).is_some_and(|pages| !pages.is_empty()) {
-                    wrong =
-                        Some(format!("run {} drained at {next:?}, {committed:?} is committed", epoch.0));
+                    wrong = Some(format!("run {} drained at {next:?}, {committed:?} is committed", epoch.0));
                 }
             }
         }

@@ -125,7 +125,8 @@ fn cursor_never_passes_an_unacknowledged_event() {
     }
     let many = asked("OPGRAPH_SEEDS");
     let seeds = many.unwrap_or(SEEDS);
-    let [runs, requests, commits, fenced, rewinds, removed, opened, read] = live_all(0..seeds, many.is_some());
+    let [runs, requests, commits, fenced, rewinds, removed, opened, read] =
+        live_all(0..seeds, many.is_some());
     if many.is_some() {
         let told = format!("{runs} runs, {requests} requests, {commits} commits");
         let _ = writeln!(

@@ -218,9 +218,10 @@ impl Watch {
                 let of = &mut seen.streams[stream as usize];
                 of.commits += 1;
                 let (from, to) = (step.advance.from(), step.advance.to());
-                let left = stored.windows.iter().find(|window| {
-                    step.window.is_some_and(|of| of.number == window.number)
-                });
+                let left = stored
+                    .windows
+                    .iter()
+                    .find(|window| step.window.is_some_and(|of| of.number == window.number));
                 let whole = match step.window {
                     None => stored.cursor == *to,
                     Some(of) if of.done => left.is_none(),

@@ -127,18 +127,21 @@ pub(super) async fn step_with(store: &SledStore, number: u64, page: u64, scatter
         tenant: tenant.to_owned(),
         epoch: Epoch(1),
         at: UnixMs(number as i64 * HOUR),
-        steps: [vec![Step {
-            stream: stream.to_owned(),
-            advance: Advance::new(stands[tenant][stream].cursor.clone(), cursor(number)),
-            source: SourceInfo::default(),
-            newest_event: Some(UnixMs(number as i64 * HOUR)),
-            latest: None,
-            seen: vec![ids(0, page), ids(1, 1)],
-            rewound: false,
-            through: turn.is_multiple_of(3),
-            window: None,
-            split: (listing && turn == 2).then(split),
-        }], beside]
+        steps: [
+            vec![Step {
+                stream: stream.to_owned(),
+                advance: Advance::new(stands[tenant][stream].cursor.clone(), cursor(number)),
+                source: SourceInfo::default(),
+                newest_event: Some(UnixMs(number as i64 * HOUR)),
+                latest: None,
+                seen: vec![ids(0, page), ids(1, 1)],
+                rewound: false,
+                through: turn.is_multiple_of(3),
+                window: None,
+                split: (listing && turn == 2).then(split),
+            }],
+            beside,
+        ]
         .concat(),
         removed: if listing {
             vec![format!("user:{}", 98 + turn), format!("user:{}", turn % 7)]
