@@ -16,9 +16,15 @@ pub mod sink;
 
 pub mod http;
 
+pub mod allowance;
+
+pub mod memory;
+
 pub mod supervisor;
 
 pub mod tenant;
+
+pub mod tenants;
 
 pub mod telemetry;
 

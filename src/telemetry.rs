@@ -91,6 +91,22 @@ pub enum StreamState {
     Halted(String),
 }
 
+/// What a tenant is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TenantState {
+    /// Its first run has not started.
+    #[default]
+    Starting,
+    /// A run is under way.
+    Running,
+    /// A run failed; the next one starts after a pause. The text says why.
+    Pausing(String),
+    /// It has caught up once, or was told to close, and is committed.
+    Done,
+    /// It needs a person. The text says why.
+    Stopped(String),
+}
+
 /// A value that is replaced as a whole.
 #[derive(Debug, Default)]
 pub struct Latest<T>(Mutex<T>);
@@ -112,6 +128,8 @@ impl<T: Clone> Latest<T> {
 pub struct Meter {
     streams: [StreamMeter; Stream::ALL.len()],
     records: [Count; RECORD_TYPES],
+    /// What it is doing.
+    pub state: Latest<TenantState>,
     /// Snapshots of vaults and items.
     pub snapshots: SnapshotMeter,
     /// Runs started.
@@ -208,6 +226,19 @@ pub struct SnapshotMeter {
 const RECORD_TYPES: usize = 18;
 
 impl Meter {
+    /// The tenant is started, again perhaps: what halted or was parked is so no more.
+    pub fn begin(&self) {
+        self.state.set(TenantState::Starting);
+        self.streams.iter().for_each(|stream| stream.state.set(StreamState::Starting));
+        self.snapshots.state.set(StreamState::Starting);
+    }
+
+    /// Whether a stream or the snapshots have halted.
+    pub fn has_halted(&self) -> bool {
+        let states = self.streams.iter().map(|stream| &stream.state).chain([&self.snapshots.state]);
+        states.into_iter().any(|state| matches!(state.get(), StreamState::Halted(_)))
+    }
+
     /// The counters of one stream.
     pub fn stream(&self, stream: Stream) -> &StreamMeter {
         &self.streams[stream as usize]

@@ -1,8 +1,12 @@
 //! The command line: every command, flag and help text.
 
+mod init;
+
 mod quarantine;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+mod simulated;
+
+use std::{path::PathBuf, time::Duration};
 
 use clap::{
     ArgAction, Args, Parser, Subcommand, ValueEnum,
@@ -10,7 +14,11 @@ use clap::{
 };
 use opgraph_state::UnixMs;
 
-pub use self::quarantine::{DropEntries, Entries, ListEntries, Quarantine, RetryEntries, ShowEntry};
+pub use self::{
+    init::{Init, Region},
+    quarantine::{DropEntries, Entries, ListEntries, Quarantine, RetryEntries, ShowEntry},
+    simulated::{Demo, DemoSink, Faults, Simulate},
+};
 
 use crate::{
     config::{FileFlags, Flags, values},
@@ -67,10 +75,13 @@ pub enum Command {
     #[command(after_help = RUN_EXAMPLES)]
     Run(Run),
     /// Show everything at work, against a simulated 1Password and JupiterOne
-    #[command(after_help = DEMO_EXAMPLES)]
+    #[command(after_help = simulated::EXAMPLES)]
     Demo(Demo),
     /// Serve the simulated 1Password and JupiterOne, and nothing else
     Simulate(Simulate),
+    /// Write a configuration file, from a few questions or from flags
+    #[command(after_help = init::EXAMPLES)]
+    Init(Box<Init>),
     /// Check the configuration and the tokens
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Check),
@@ -87,6 +98,9 @@ pub enum Command {
     Quarantine(Quarantine),
     /// Print the data model: every entity, property and relationship
     Schema(Schema),
+    /// Write shell completions and man pages, for packages
+    #[command(hide = true)]
+    Generate(Generate),
 }
 
 /// `opgraph run`
@@ -98,90 +112,15 @@ pub struct Run {
     /// Write logs and the summary as JSON, one object a line
     #[arg(long)]
     pub json: bool,
+    /// When only a person can go on, wait for SIGHUP or SIGTERM: for who is restarted whatever the exit code
+    #[arg(long, conflicts_with = "once")]
+    pub stay: bool,
     /// How many seconds a stop may take to finish what is in flight
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub drain: Duration,
     /// Where the configuration comes from.
     #[command(flatten)]
     pub flags: Flags,
-}
-
-/// `opgraph demo`
-#[derive(Args, Clone, Debug)]
-pub struct Demo {
-    /// How many events the simulated account holds
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
-    pub events: u64,
-    /// The number from which everything is generated
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
-    /// What goes wrong on the way
-    #[arg(long, value_enum, value_name = "HOW MUCH", default_value_t = Faults::Rough)]
-    pub faults: Faults,
-    /// Where the state and the graph are kept
-    #[arg(long, value_name = "DIR", default_value = "opgraph-demo")]
-    pub dir: PathBuf,
-    /// Where records go
-    #[arg(long, value_enum, value_name = "WHERE", default_value_t = DemoSink::Both)]
-    pub sink: DemoSink,
-    /// Keep the folder: the next demo goes on where this one was
-    #[arg(long)]
-    pub keep: bool,
-    /// Write the summary as JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// What goes wrong in a simulation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Faults {
-    /// Nothing
-    None,
-    /// A few percent of all requests: slow or lost answers, errors, refused cursors
-    Rough,
-}
-
-/// Where a demo's records go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum DemoSink {
-    /// A local SQLite file
-    Graph,
-    /// The simulated JupiterOne
-    Jupiterone,
-    /// Both
-    Both,
-}
-
-/// `opgraph simulate`
-#[derive(Args, Clone, Debug)]
-pub struct Simulate {
-    /// How many events the account holds at the start
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
-    pub events: u64,
-    /// The number from which everything is generated
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
-    /// How many events arrive a second from then on
-    #[arg(long, value_name = "N", default_value = "0", value_parser = rate)]
-    pub rate: f64,
-    /// How many vaults the account has
-    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub vaults: u32,
-    /// How many items each vault holds
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(0..1_000_000))]
-    pub items_per_vault: u32,
-    /// How many vaults and items change an hour from then on
-    #[arg(long, value_name = "N", default_value = "0", value_parser = rate)]
-    pub connect_changes_per_hour: f64,
-    /// What goes wrong
-    #[arg(long, value_enum, value_name = "HOW MUCH", default_value_t = Faults::None)]
-    pub faults: Faults,
-    /// How many milliseconds each answer of the Events API takes
-    #[arg(long, value_name = "MS", default_value_t = 0)]
-    pub latency: u64,
-    /// Where to listen; loopback only
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8300", value_parser = loopback)]
-    pub listen: SocketAddr,
 }
 
 /// `opgraph check`
@@ -216,6 +155,14 @@ pub struct Schema {
     /// Write it as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `opgraph generate`
+#[derive(Args, Clone, Debug)]
+pub struct Generate {
+    /// Write into this folder, which is made if it is not there
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
 }
 
 /// `opgraph cursors`
@@ -343,6 +290,7 @@ pub struct RewindTo {
 const EXAMPLES: &str = "\
 Examples:
   opgraph demo                           see it work; needs no account
+  opgraph init                           write a configuration file, from a few questions
   OP_EVENTS_TOKEN=… opgraph run --once   read everything into graph.db, then stop
   opgraph run --config opgraph.toml      all tenants of the file, for ever
 
@@ -358,12 +306,10 @@ Examples:
   opgraph run --config opgraph.toml
 
 Tokens come from the variables OP_EVENTS_TOKEN and JUPITERONE_API_KEY, from files that only their
-owner may read, or (in a configuration file) from 1Password's CLI. No flag takes one.";
+owner may read, or (in a configuration file) from 1Password's CLI. No flag takes one.
 
-const DEMO_EXAMPLES: &str = "\
-Examples:
-  opgraph demo
-  opgraph demo --events 1000000 --faults none --sink graph";
+SIGTERM and SIGINT finish what is in flight and stop. SIGHUP reads the configuration again: if it
+makes sense, what differs in it is started, ended or started again, else everything runs on.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -394,17 +340,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: u64 = text.parse().map_err(|_| "write whole seconds, such as `30`".to_owned())?;
     // Anything longer means the same, and must not overflow a clock.
     Ok(Duration::from_secs(seconds.min(365 * 24 * 3600)))
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    let rate: f64 = text.parse().map_err(|_| "write a number, such as `10`".to_owned())?;
-    if rate.is_finite() && rate >= 0.0 { Ok(rate) } else { Err("write 0 or more".to_owned()) }
-}
-
-fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text.parse().map_err(|_| "write it like `127.0.0.1:8300`".to_owned())?;
-    let loopback = address.ip().is_loopback();
-    if loopback { Ok(address) } else { Err("the simulator listens on loopback only".to_owned()) }
 }
 
 #[cfg(test)]

@@ -4,9 +4,15 @@ pub mod args;
 
 mod run;
 
+mod reload;
+
+mod descriptors;
+
 mod demo;
 
 mod simulate;
+
+mod init;
 
 mod check;
 
@@ -27,6 +33,8 @@ mod heal;
 mod quarantine;
 
 mod schema;
+
+mod generate;
 
 mod ask;
 
@@ -88,6 +96,7 @@ fn dispatch(cli: Cli, screen: Screen) -> Result<(), Failed> {
             Command::Run(run) => run::run(run, screen, quiet).await,
             Command::Demo(demo) => demo::run(demo, screen, quiet).await,
             Command::Simulate(simulate) => simulate::run(simulate).await,
+            Command::Init(init) => init::run(*init),
             Command::Check(check) => check::run(check).await,
             Command::Status(status) => status::run(status).await,
             Command::Cursors(Cursors::Show(show)) => cursors::show(show).await,
@@ -97,6 +106,7 @@ fn dispatch(cli: Cli, screen: Screen) -> Result<(), Failed> {
             Command::State(State::Verify(verify)) => verify::run(verify).await,
             Command::State(State::Compact(compact)) => compact::run(compact, screen, quiet).await,
             Command::Schema(schema) => schema::run(schema),
+            Command::Generate(generate) => generate::run(&generate),
             Command::Quarantine(Quarantine::List(list)) => quarantine::list(list).await,
             Command::Quarantine(Quarantine::Show(show)) => quarantine::show(show).await,
             Command::Quarantine(Quarantine::Retry(retry)) => quarantine::retry(*retry).await,

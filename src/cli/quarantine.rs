@@ -18,7 +18,8 @@ use crate::{
     config::Config,
     graph::Written,
     http::{Client, ClientSettings, Remedy},
-    supervisor::{RunError, Shared},
+    memory::Memory,
+    supervisor::{Budgets, RunError, Shared},
     telemetry::Meter,
     tenant,
 };
@@ -165,6 +166,9 @@ pub(super) async fn retry(retry: RetryEntries) -> Result<(), Failed> {
     let shared = Shared {
         store: store.clone(),
         client,
+        // Nothing is asked of 1Password.
+        budgets: Budgets::default(),
+        memory: Memory::default(),
         clock: Clock::system(),
         closing: CancellationToken::new(),
         drain: Duration::ZERO,

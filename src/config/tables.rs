@@ -28,12 +28,23 @@ type Text = Option<Given<String>>;
 
 // Every key is optional here, so that what is missing is found with the rest.
 
-/// The file.
+/// The file, or the main one of several.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Root {
     pub(super) state_dir: Text,
+    pub(super) max_memory: Text,
     pub(super) allow_custom_hosts: Option<bool>,
+    pub(super) tenants: Text,
+    #[serde(default)]
+    pub(super) tenant: Vec<Given<TenantTable>>,
+}
+
+/// A file of a folder of tenants: whoever may write one of these may not
+/// change what concerns the others.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TenantsFile {
     #[serde(default)]
     pub(super) tenant: Vec<Given<TenantTable>>,
 }
@@ -186,7 +197,7 @@ impl<'de, T: Deserialize<'de>> de::Visitor<'de> for TableVisitor<T> {
 
 /// The keys of each table. The table is named as a person writes it.
 pub(super) const KEYS: &[(&str, &[&str])] = &[
-    ("the top of the file", &["state_dir", "allow_custom_hosts", "tenant"]),
+    ("the top of the file", &["state_dir", "max_memory", "allow_custom_hosts", "tenants", "tenant"]),
     (
         "`[[tenant]]`",
         &[

@@ -2,7 +2,10 @@
 
 use std::{
     num::NonZeroU32,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -13,7 +16,10 @@ use governor::{
     nanos::Nanos,
     state::{InMemoryState, NotKeyed},
 };
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
 
 /// What the API allows one account, in any window of a minute and of an hour.
 ///
@@ -44,11 +50,19 @@ impl Default for Limits {
 /// they were sent.
 #[derive(Debug)]
 pub struct Budget {
-    hour: Cell,
-    minute: Cell,
+    cells: watch::Sender<Arc<Cells>>,
+    /// Requests let through so far.
+    granted: AtomicU64,
     /// Waiting takes turns: without it, one of forty tasks got twice as many turns as another.
     turn: tokio::sync::Mutex<()>,
     hold: Mutex<Option<Hold>>,
+}
+
+/// One cell a window. A request needs one of each.
+#[derive(Debug)]
+struct Cells {
+    hour: Cell,
+    minute: Cell,
 }
 
 /// A pause that a 429 imposed.
@@ -67,10 +81,9 @@ impl Budget {
     /// Starting empty is always right: a cell cannot be emptier than empty, so
     /// both runs together keep to the limits, wherever the first one was killed.
     pub fn new(limits: Limits, idle: Option<Duration>) -> Budget {
-        let clock = TokioClock { start: Instant::now() };
         Budget {
-            hour: Cell::new(limits.per_hour, Duration::from_secs(3600), clock.clone(), idle),
-            minute: Cell::new(limits.per_minute, Duration::from_secs(60), clock, idle),
+            cells: watch::Sender::new(Arc::new(Cells::new(limits, idle))),
+            granted: AtomicU64::new(0),
             turn: tokio::sync::Mutex::new(()),
             hold: Mutex::new(None),
         }
@@ -81,19 +94,51 @@ impl Budget {
     /// Cancelling it may waste one request of the hour, never gain one.
     pub async fn acquire(&self) {
         let _turn = self.turn.lock().await;
+        let mut cells = self.cells.subscribe();
         // The scarcer cell first: then no minute's worth is taken for a request
         // that has to wait for the hour.
-        for cell in [&self.hour, &self.minute] {
+        for cell in [Cells::hour, Cells::minute] {
             loop {
                 self.hold_is_over().await;
-                match cell.take() {
-                    Ok(()) => break,
-                    Err(wait) => sleep(wait).await,
+                let now = cells.borrow_and_update().clone();
+                let Err(wait) = cell(&now).take() else { break };
+                tokio::select! {
+                    () = sleep(wait) => (),
+                    // Other limits: how long there is to wait is another question.
+                    _ = cells.changed() => (),
                 }
             }
         }
         // A hold may have been placed while this turn waited for the minute.
         self.hold_is_over().await;
+        self.granted.fetch_add(1, Relaxed);
+    }
+
+    /// Waits until `requests` that were made elsewhere are paid for.
+    pub async fn pay(&self, requests: u64) {
+        for _ in 0..requests {
+            self.acquire().await;
+        }
+    }
+
+    /// Requests let through so far.
+    pub fn granted(&self) -> u64 {
+        self.granted.load(Relaxed)
+    }
+
+    /// Keeps to other limits from now on, and starts them empty.
+    ///
+    /// What was let through a moment ago counts against lower ones, up to a
+    /// burst and what refills in six seconds: two tenants that start together
+    /// with different limits keep to the lower ones from the first request on.
+    pub fn keep_to(&self, limits: Limits) {
+        let old = self.cells.send_replace(Arc::new(Cells::new(limits, Some(Duration::ZERO))));
+        let new = self.cells.borrow().clone();
+        let lower = new.hour.period > old.hour.period || new.minute.period > old.minute.period;
+        let made = self.granted().min(u64::from(old.minute.limit.get() / 6));
+        if let Some(made) = u32::try_from(made).ok().filter(|made| lower && *made > 0) {
+            self.empty(new.hour.period.max(new.minute.period) * made);
+        }
     }
 
     /// Takes a 429 at its word: nothing is left, and nobody asks again for
@@ -114,8 +159,9 @@ impl Budget {
                     Some(hold) if hold.until > Instant::now() => hold.until,
                     Some(hold) => {
                         if !std::mem::replace(&mut hold.over, true) {
-                            self.hour.drain();
-                            self.minute.drain();
+                            let cells = self.cells.borrow();
+                            cells.hour.drain();
+                            cells.minute.drain();
                         }
                         return;
                     }
@@ -131,11 +177,32 @@ impl Budget {
     }
 }
 
+impl Cells {
+    fn new(limits: Limits, idle: Option<Duration>) -> Cells {
+        let clock = TokioClock { start: Instant::now() };
+        Cells {
+            hour: Cell::new(limits.per_hour, Duration::from_secs(3600), clock.clone(), idle),
+            minute: Cell::new(limits.per_minute, Duration::from_secs(60), clock, idle),
+        }
+    }
+
+    fn hour(&self) -> &Cell {
+        &self.hour
+    }
+
+    fn minute(&self) -> &Cell {
+        &self.minute
+    }
+}
+
 /// One limit over one window.
 #[derive(Debug)]
 struct Cell {
     limiter: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Nanos>>,
     clock: TokioClock,
+    limit: NonZeroU32,
+    /// The time in which one request is refilled.
+    period: Duration,
 }
 
 impl Cell {
@@ -144,7 +211,7 @@ impl Cell {
         let period = window.mul_f64(1.0 / (0.9 * f64::from(limit.get())));
         let quota = Quota::with_period(period).expect("a period is never zero: a limit is at most u32::MAX");
         let limiter = RateLimiter::direct_with_clock(quota.allow_burst(burst), clock.clone());
-        let cell = Cell { limiter, clock };
+        let cell = Cell { limiter, clock, limit, period };
         if let Some(idle) = idle {
             let refilled = (idle.as_secs_f64() / period.as_secs_f64()) as u32;
             for _ in refilled..burst.get() {
@@ -270,6 +337,29 @@ mod tests {
         assert!(times[0] >= Duration::from_secs(30));
         // The burst is gone as well: nine a second is what refills.
         assert!((5..=10).contains(&times.len()), "{}", times.len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lower_limits_hold_from_the_first_request_on_and_higher_ones_at_once() {
+        let of =
+            |per_minute| Limits { per_minute: NonZeroU32::new(per_minute).unwrap(), ..Limits::default() };
+        for (lower, late) in [(300, 0), (300, 20), (300, 4000), (60, 20), (60, 1000)] {
+            let (budget, start) = (Arc::new(Budget::new(of(600), None)), Instant::now());
+            let other = async {
+                sleep(Duration::from_millis(late)).await;
+                budget.keep_to(of(lower));
+                sleep(5 * MINUTE).await;
+                budget.keep_to(of(600));
+            };
+            let (times, ()) = tokio::join!(saturate(budget.clone(), start, 7 * MINUTE, 3), other);
+            let times = sorted(times);
+            let until = start.elapsed() - 2 * MINUTE;
+            let (low, high): (Vec<_>, Vec<_>) = times.into_iter().partition(|at| *at < until);
+            // A limit that the burst alone exceeds can only be kept afterwards.
+            let most = densest(&low, MINUTE);
+            assert!(most <= lower.max(100) as usize, "{lower} after {late} ms: {most}");
+            assert!(high.len() > 850 && densest(&high, MINUTE) <= 600, "{}", high.len());
+        }
     }
 
     #[tokio::test(start_paused = true)]

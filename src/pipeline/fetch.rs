@@ -1,49 +1,43 @@
 //! Asks a source for page after page of one stream.
 
-use std::{pin::pin, sync::Arc};
+use std::pin::pin;
 
 use futures::{Stream as Pages, StreamExt};
 use opgraph_state::die_at;
-use tokio::sync::{Semaphore, mpsc::Sender};
+use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use crate::{
+    allowance::Allowance,
     http::{Failure, Remedy},
     page::Page,
     stream::{Events, Stream},
     telemetry::{Meter, StreamState},
 };
 
-/// Bytes that one permit of the allowance stands for.
-pub(super) const ALLOWANCE_UNIT: usize = 1024;
-
 /// What a page weighs until the sink has taken it: its own text, and about
 /// twice that once it is mapped (measured: 2.1 KB of records for a 1 KB event).
 const WEIGHT: usize = 3;
 
-/// Where the pages of a stream go: until when, the bytes they may take, how many
-/// bytes there are in all, and the stage behind.
-pub(super) type Outlet = (CancellationToken, Arc<Semaphore>, usize, Sender<Page<Events>>);
+/// Where the pages of a stream go: until when, the bytes they may take, and the stage behind.
+pub(super) type Outlet = (CancellationToken, Allowance, Sender<Page<Events>>);
 
 /// Passes the pages on until they end, fail, or the token is cancelled. A
 /// failure cancels it: all that read a stream end with it.
 ///
 /// The allowance is taken after the page has arrived, when its size is known:
-/// each fetcher may hold one page beyond it. The semaphore itself cannot tell how much
-/// there is in all once another fetcher has taken some.
+/// each fetcher may hold one page beyond it.
 pub(super) async fn run(
     pages: impl Pages<Item = Result<Page<Events>, Failure>> + Send,
-    (ending, allowance, total, out): Outlet,
+    (ending, allowance, out): Outlet,
 ) -> Result<(), Failure> {
     let mut pages = pin!(pages.take_until(ending.cancelled()));
     while let Some(page) = pages.next().await {
         let page = page.inspect_err(|_| ending.cancel())?;
-        // A page larger than the whole allowance takes all of it and travels alone.
-        let weight = (page.items.bytes() * WEIGHT).div_ceil(ALLOWANCE_UNIT).min(total) as u32;
         // Waits while the stages below are full. This is the backpressure: no
         // request is made until the last page has been taken.
-        let Ok(share) = allowance.clone().acquire_many_owned(weight).await else { break };
+        let share = allowance.take(page.items.bytes() * WEIGHT).await;
         die_at!("fetch.after");
         if out.send(page.with_allowance(share)).await.is_err() {
             break;

@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 use opgraph_state::{Checkpoint, Epoch, Store, StoreError, UnixMs};
 use tokio::{
-    sync::{Semaphore, mpsc::channel, watch},
+    sync::{mpsc::channel, watch},
     task::{JoinError, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
@@ -45,6 +45,7 @@ use self::{
     snapshot::{Outlet, Snapshooting, Snapshots},
 };
 use crate::{
+    allowance::Allowance,
     clock::Clock,
     http::{Failure, Halt, Remedy},
     sink::{Sink, SinkError},
@@ -77,7 +78,7 @@ pub const READERS: usize = 4;
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { pages: 4, bytes: 24 << 20, recent: 262_144, quarantine: 10_000, readers: READERS }
+        Limits { pages: 4, bytes: 8 << 20, recent: 262_144, quarantine: 10_000, readers: READERS }
     }
 }
 
@@ -106,6 +107,9 @@ pub struct Run<S, K, T, L = NoLister> {
     pub mapping: Mapping,
     /// How much may be in flight.
     pub limits: Limits,
+    /// The tenant's part in the bytes of pages that all tenants have in flight;
+    /// without it, it has those of `limits` to itself.
+    pub allowance: Option<Allowance>,
     /// The wall clock.
     pub clock: Clock,
     /// The tenant's counters.
@@ -139,8 +143,7 @@ where
 {
     let Run { tenant, epoch, source, sink, store, streams, limits, clock, meter, closing, .. } = run;
     let seen = dedup::Memory::load(&store, &tenant, &streams, limits.recent).await?;
-    let total = limits.bytes / fetch::ALLOWANCE_UNIT;
-    let allowance = Arc::new(Semaphore::new(total));
+    let allowance = run.allowance.unwrap_or_else(|| Allowance::alone(limits.bytes));
 
     let (fetched_out, fetched) = channel(limits.pages);
     let (fresh_out, fresh) = channel(limits.pages);
@@ -157,7 +160,7 @@ where
             pages(Reading { source, stream, checkpoint, first, pace, readers, clock, meter });
         // A chain that fails ends those beside it.
         let (ending, span) = (closing.child_token(), info_span!("stream", stream = stream.name()));
-        let outlet = || (ending.clone(), allowance.clone(), total, fetched_out.clone());
+        let outlet = || (ending.clone(), allowance.clone(), fetched_out.clone());
         let fetch = fetch::run(live, outlet());
         fetchers.spawn(async move { (stream, fetch.await) }.instrument(span.clone()));
         for window in windows {
@@ -178,7 +181,7 @@ where
             pace: run.pace,
             clock: clock.clone(),
             meter: meter.clone(),
-            outlet: Outlet { out: mapped_out.clone(), allowance, total },
+            outlet: Outlet { out: mapped_out.clone(), allowance },
         };
         listing.spawn(snapshot::run(with, last.clone()).instrument(info_span!("snapshots")));
     }

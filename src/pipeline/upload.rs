@@ -91,7 +91,7 @@ async fn fill<K: Sink>(
                         let _ = emptied.try_send(page.items);
                     }
                 }
-                Mapped::Listing(listing) => covered.list(listing),
+                Mapped::Listing(listing) => covered.list(*listing),
             }
             die_at!("upload.written");
             let full = alone

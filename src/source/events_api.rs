@@ -20,7 +20,7 @@ use url::Url;
 use super::Source;
 use crate::{
     http::{Answer, Asked, Body, Budget, Client, Failure, Outcome, Patience, Remedy, Request, until_done},
-    stream::{Read, Stream, read_page},
+    stream::{Read, Stream, Texts, read_page_of},
     telemetry::Meter,
 };
 
@@ -45,6 +45,8 @@ pub struct EventsApi {
     /// The latest time that an answer told; `i64::MIN` before.
     time: Arc<AtomicI64>,
     meter: Arc<Meter>,
+    /// Memory for pages, of all clones.
+    texts: Texts,
 }
 
 /// What the token may do (`GET /api/v2/auth/introspect`).
@@ -107,7 +109,14 @@ impl EventsApi {
             account: None,
             time: Arc::new(AtomicI64::new(i64::MIN)),
             meter,
+            texts: Texts::default(),
         }
+    }
+
+    /// Makes requests from another budget: the account's turned out to be another one.
+    pub fn from_budget(mut self, budget: Arc<Budget>) -> EventsApi {
+        self.budget = budget;
+        self
     }
 
     /// Pins the account that the cursors belong to.
@@ -179,7 +188,8 @@ impl EventsApi {
             _ => Remedy::Retry { after: Some(self.patience.first) },
         };
         self.until_done(|| async {
-            let answer = self.client.send(request).await.map_err(|failure| match failure.status {
+            let sent = self.client.send_into(request, self.texts.take()).await;
+            let answer = sent.map_err(|failure| match failure.status {
                 Some(200..300) => Failure { remedy: remedy(), ..failure },
                 _ => failure,
             })?;
@@ -237,7 +247,7 @@ impl Source for EventsApi {
         let hint = "nothing was skipped: the stream goes on from its cursor once the API answers as documented, or with a newer opgraph";
         let read = |body| {
             die_at!("fetch.answered");
-            read_page(stream, body).map_err(Into::into)
+            read_page_of(stream, body, Some(self.texts.clone())).map_err(Into::into)
         };
         die_at!("fetch.before");
         match self.until_sensible(&request, hint, read).await {

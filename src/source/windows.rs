@@ -103,7 +103,8 @@ impl<S: Source> Reader<S> {
         };
         let Reading { source, stream, .. } = &*self.reading;
         die_at!("window.before");
-        match source.page(*stream, &at.window.cursor).await {
+        // Boxed: most readers wait for a window most of the time, and take next to no memory.
+        match Box::pin(source.page(*stream, &at.window.cursor)).await {
             Ok(read) => {
                 die_at!("window.answered");
                 Ok(Some(self.page(at, read)))

@@ -32,6 +32,14 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// The supervisor itself ended; what it said of that has been logged.
+    pub(crate) fn unexpected() -> RunError {
+        RunError::Setup {
+            what: "the supervisor of the tenant panicked".to_owned(),
+            remedy: Remedy::halt("start again, and please report it with the log"),
+        }
+    }
+
     /// What to do about it.
     pub fn remedy(&self) -> Remedy {
         match self {

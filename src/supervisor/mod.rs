@@ -4,6 +4,8 @@
 
 pub mod error;
 
+mod budgets;
+
 mod life;
 
 use std::{sync::Arc, time::Duration};
@@ -18,12 +20,13 @@ use url::Url;
 
 use self::life::{LEASE, Life};
 pub use self::{
+    budgets::{Budgets, idle},
     error::{RunError, chain, store_remedy},
-    life::idle,
 };
 use crate::{
     clock::Clock,
     http::{self, Client, Failure, Patience, Remedy},
+    memory::Memory,
     pipeline::{self, Drained, snapshot},
     sink::{Sink, SinkError},
     source::{Lister, Pace},
@@ -86,6 +89,8 @@ pub struct Access {
     pub token: SecretString,
     /// When the token ends, if it says so.
     pub expires: Option<UnixMs>,
+    /// The uuid of the account it is for, if it says so. Nobody has verified that.
+    pub account: Option<String>,
 }
 
 /// What a tenant's runs are given from outside.
@@ -117,9 +122,14 @@ pub struct Shared<T> {
     pub store: T,
     /// Connections.
     pub client: Client,
+    /// The accounts' budgets.
+    pub budgets: Budgets,
+    /// What all of them may take.
+    pub memory: Memory,
     /// The wall clock.
     pub clock: Clock,
-    /// Cancelled to end all runs: fetchers close, the rest drains.
+    /// Cancelled to end the runs: fetchers close, the rest drains. A child of
+    /// it ends one tenant's.
     pub closing: CancellationToken,
     /// How long draining may take.
     pub drain: Duration,
@@ -163,13 +173,12 @@ async fn run_after_run<O: Outside, T: Store + Clone>(
     meter: Arc<Meter>,
 ) -> Result<Drained, RunError> {
     let mut backoff = pauses();
-    let mut budget = None;
     let mut moved = Instant::now();
     loop {
         let commits = meter.commits.get();
         meter.runs.add(1);
         let life = Life { tenant: &tenant, outside: &outside, shared: &shared, meter: &meter };
-        let error = match life.run(&mut budget).await {
+        let error = match life.run().await {
             Ok(drained) => return Ok(drained),
             Err(error) => error,
         };

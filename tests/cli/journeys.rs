@@ -82,22 +82,6 @@ async fn status_and_cursors_show_and_move_what_was_committed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn check_says_what_each_credential_can_do() {
-    let simulator = Simulator::start(Config { events: 10, ..Config::default() }).await.unwrap();
-    let instance = simulator.integration_instance_id().to_owned();
-    let place = Place::of(&simulator).with_jupiterone(&simulator, ["--jupiterone-instance", &instance]);
-    let flags: Vec<_> = place.run_once().get_args().skip(3).map(ToOwned::to_owned).collect();
-    let mut check = place.program();
-    check.args(["check", "--connect", "--canary"]).args(flags);
-    let answered = ended(check).await;
-    assert_eq!(answered.code, Some(0), "{}\n{}", answered.stdout, answered.stderr);
-    for said in ["signinattempts, itemusages, auditevents", "opened and aborted a sync job", "is kept"] {
-        assert!(answered.stdout.contains(said), "`{said}` is not in: {}", answered.stdout);
-    }
-    assert_eq!(simulator.report().jobs.open.count, 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_ends_soon_is_warned_about_and_still_used() {
     let token_lifetime = Some(Duration::from_secs(5 * 86_400 + 60));
     let simulator =

@@ -368,7 +368,7 @@ fn no_token_is_shown_by_what_holds_one() {
     let url: url::Url = "https://events.1password.com".parse().unwrap();
     let plan = Plan::Scope { prefix: "p".to_owned() };
     let settings = JupiterOneSettings::new(url.clone(), "account".to_owned(), token.into(), plan);
-    let access = Access { base_url: url.clone(), token: token.into(), expires: None };
+    let access = Access { base_url: url.clone(), token: token.into(), expires: None, account: None };
     let request = Request {
         doing: "ask".to_owned(),
         asked: Asked::Introspection,

@@ -20,4 +20,8 @@ mod leaks;
 
 mod quarantine;
 
+mod setup;
+
+mod stay;
+
 mod wire;

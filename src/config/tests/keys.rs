@@ -3,6 +3,21 @@
 use super::*;
 
 #[test]
+fn what_the_process_may_take_has_to_do_for_its_tenants() {
+    assert_eq!(parse(ACME).unwrap().max_memory, 256 << 20);
+    assert_eq!(parse(&format!("max_memory = \"64MB\"{ACME}")).unwrap().max_memory, 64 << 20);
+    check(
+        &format!("max_memory = \"16MB\"{ACME}"),
+        &["opgraph.toml:1:14: max_memory: 16 MB is too little for 1 tenant: at least 41 MB is needed\n  \
+           hint: write a larger size, or leave it out: 256 MB is the default"],
+    );
+    check(
+        &format!("max_memory = \"much\"{ACME}"),
+        &["opgraph.toml:1:14: max_memory: `much` is not a size\n  hint: write one like `256MB` or `1.5GB`"],
+    );
+}
+
+#[test]
 fn the_known_keys_are_the_ones_that_serde_knows() {
     use tables::{
         ConnectTable, EventsTable, GraphTable, JupiterOneTable, KEYS, LimitsTable, Root, TenantTable,
@@ -37,7 +52,8 @@ fn unknown_keys_are_refused_and_the_right_one_is_named() {
     );
     check_root(
         "colour = \"s\"",
-        "opgraph.toml:1:1: colour: unknown key\n  hint: the keys here are state_dir, allow_custom_hosts, tenant",
+        "opgraph.toml:1:1: colour: unknown key\n  \
+         hint: the keys here are state_dir, max_memory, allow_custom_hosts, tenants, tenant",
     );
     check_root(
         "polling_interval = \"30s\"",

@@ -8,6 +8,8 @@ mod keys;
 
 mod tenants;
 
+mod folders;
+
 mod access;
 
 mod jupiterone;
@@ -68,6 +70,7 @@ fn tenant(text: &str) -> Tenant {
 fn little_is_needed_and_the_rest_has_defaults() {
     let expect = Config {
         state_dir: "opgraph-state".into(),
+        max_memory: 256 << 20,
         allow_custom_hosts: false,
         tenants: vec![Tenant {
             name: "acme".to_owned(),
