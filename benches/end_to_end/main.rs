@@ -12,8 +12,6 @@
 // What is found is printed: that is what it is for.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-
-
 mod program;
 
 mod table;

@@ -157,7 +157,8 @@ impl Polled {
 async fn polled(program: &Path, idle: &Idle, tenants: usize) -> Result<Polled, Failed> {
     let dir = idle.place.fresh()?;
     let mut others = Others::start(&Kind { accounts: 1, events: idle.events, per_minute: 10_000_000 })?;
-    let settings = Tenants { tenants, interval: Some(idle.interval), per_minute: 10_000_000, max_memory: None };
+    let settings =
+        Tenants { tenants, interval: Some(idle.interval), per_minute: 10_000_000, max_memory: None };
     let mut running = Program::start(program, dir.path(), &others.accesses, &settings)?;
     // Everything there is has been read, uploaded, committed; and each stream was asked again.
     sleep(Duration::from_secs(2 * idle.interval + 20)).await;

@@ -73,9 +73,11 @@ impl Program {
                 Some(status) if status.success() => return Ok(()),
                 Some(status) => {
                     let log = fs::read_to_string(&self.log).unwrap_or_default();
-                    return Err(
-                        format!("it ended with {status}: {}", log.lines().last().unwrap_or_default()).into()
-                    );
+                    return Err(format!(
+                        "it ended with {status}: {}",
+                        log.lines().last().unwrap_or_default()
+                    )
+                    .into());
                 }
             }
         }

@@ -22,9 +22,8 @@ pub(super) async fn open(config: &Config, memory: &Memory, clock: &Clock) -> Res
     let plan = move |known: CursorsFile| again(known, &starts);
     let options = OpenOptions::default();
     let options = OpenOptions { cache_bytes: options.cache_bytes.min(memory.cache()), ..options };
-    let opened = tokio::task::spawn_blocking(move || {
-        SledStore::open_or_heal(&dir, options, now, &stamp(now), plan)
-    });
+    let opened =
+        tokio::task::spawn_blocking(move || SledStore::open_or_heal(&dir, options, now, &stamp(now), plan));
     let (store, healed) =
         opened.await.map_err(|error| Failed::new(Exit::State, "open the state").because(error))??;
     if let Some(healed) = healed {

@@ -46,9 +46,8 @@ pub fn size(text: &str) -> Result<usize, String> {
         // Far beyond any machine, and a whole number still.
         (bytes < 1e15).then_some(bytes as usize)
     };
-    read(text).ok_or_else(|| {
-        format!("`{}` is not a size; write one like `256MB` or `1.5GB`", text.escape_debug())
-    })
+    read(text)
+        .ok_or_else(|| format!("`{}` is not a size; write one like `256MB` or `1.5GB`", text.escape_debug()))
 }
 
 /// Reads an instant in RFC 3339.

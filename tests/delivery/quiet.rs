@@ -38,8 +38,9 @@ impl Source for Rare {
             _ => &[],
         };
         let next = if number == 0 || self.moves || !events.is_empty() { number + 1 } else { number };
-        let event =
-            |number: &usize| format!(r#"{{"uuid":"{}","timestamp":"2026-06-01T00:00:00Z"}}"#, uuid(stream, *number));
+        let event = |number: &usize| {
+            format!(r#"{{"uuid":"{}","timestamp":"2026-06-01T00:00:00Z"}}"#, uuid(stream, *number))
+        };
         let items = events.iter().map(event).collect::<Vec<_>>().join(",");
         let body = format!(r#"{{"cursor":"{next}","has_more":false,"items":[{items}]}}"#);
         Ok(read_page(stream, body.into_bytes()).unwrap())

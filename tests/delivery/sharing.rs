@@ -32,8 +32,7 @@ async fn standing(tenants: usize, common: &Common) -> Vec<(Arc<Scripted>, JoinHa
     let mut all = Vec::new();
     for number in 0..tenants {
         let source = Scripted::new(1_000_000, 100, number as u64, Trouble::default());
-        let sink =
-            Standing { taken: Arc::new(AtomicUsize::new(0)), gate: Arc::new(Semaphore::new(0)) };
+        let sink = Standing { taken: Arc::new(AtomicUsize::new(0)), gate: Arc::new(Semaphore::new(0)) };
         let (store, name) = (MemoryStore::default(), format!("stuck-{number}"));
         let claim = support::claim(&store, &name).await;
         let limits = Limits { pages: 50, ..Limits::default() };

@@ -64,7 +64,9 @@ pub(super) fn max_memory(
 ) -> Option<usize> {
     let read = values::size(&given.value).and_then(|max| match Memory::divide(max, tenants) {
         Ok(_) => Ok(max),
-        Err(error) => Err(format!("{error}; write a larger size, or leave it out: {} is the default", Size(MAX_MEMORY))),
+        Err(error) => {
+            Err(format!("{error}; write a larger size, or leave it out: {} is the default", Size(MAX_MEMORY)))
+        }
     });
     let sentence = match read {
         Ok(max) => return Some(max),

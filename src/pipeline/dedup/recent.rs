@@ -11,9 +11,9 @@ use opgraph_state::Fingerprint;
 /// what is taken out leaves no gap behind, so the table is never tidied.
 #[derive(Debug)]
 pub(super) struct Recent {
-    ring: Vec<Fingerprint>,
+    pub(super) ring: Vec<Fingerprint>,
     oldest: usize,
-    most: usize,
+    pub(super) most: usize,
     slots: Box<[Slot]>,
     /// Decides about homes; another one when too many have the same.
     seed: u64,
@@ -216,9 +216,8 @@ mod tests {
     /// Every id is found where it is, and nobody else is in the index.
     fn is_whole(recent: &Recent) -> bool {
         let indexed = recent.slots.iter().filter(|slot| **slot != Slot::EMPTY).count();
-        let found = |(place, id): (usize, &Fingerprint)| {
-            recent.find(*id, |_, slot| slot.place() == place).is_some()
-        };
+        let found =
+            |(place, id): (usize, &Fingerprint)| recent.find(*id, |_, slot| slot.place() == place).is_some();
         indexed == recent.len() && recent.ring.iter().enumerate().all(found)
     }
 

@@ -332,7 +332,8 @@ mod tests {
 
     #[test]
     fn a_body_is_never_over_the_limit_and_loses_no_record() {
-        for (limit, gzip) in [40, 64, 100, 1000].into_iter().flat_map(|limit| [(limit, false), (limit, true)]) {
+        for (limit, gzip) in [40, 64, 100, 1000].into_iter().flat_map(|limit| [(limit, false), (limit, true)])
+        {
             let mut packer = Packer::new(Kind::Entities, gzip, limit);
             let mut bodies = Vec::new();
             let mut expect = Vec::new();
@@ -358,7 +359,10 @@ mod tests {
                 bodies.extend(packer.push(&record(&format!("k{n}"), 300), "", "s").unwrap());
             }
             let sizes: Vec<usize> = bodies.iter().map(|body| body.body.text().len()).collect();
-            assert!(!sizes.is_empty() && sizes.iter().all(|size| (most - 400..=most).contains(size)), "{sizes:?}");
+            assert!(
+                !sizes.is_empty() && sizes.iter().all(|size| (most - 400..=most).contains(size)),
+                "{sizes:?}"
+            );
             assert!(bodies.iter().all(|body| body.len() <= ENOUGH));
         }
     }
@@ -408,7 +412,10 @@ mod tests {
 
         let alone = format!("{{\"relationships\":[{text}]}}").len();
         assert!(Packer::new(Kind::Relationships, true, alone).push(&text, "", "s").is_ok());
-        assert_eq!(Packer::new(Kind::Relationships, true, alone - 1).push(&text, "", "s").unwrap_err(), TooLarge);
+        assert_eq!(
+            Packer::new(Kind::Relationships, true, alone - 1).push(&text, "", "s").unwrap_err(),
+            TooLarge
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::{plan::Plan, watch::Watch};
 
 /// A permit of the allowance, and how many times its text a page weighs (`src/pipeline/fetch.rs`).
 const UNIT: usize = 1024;
-const WEIGHT: usize = 3;
+const WEIGHT: usize = 4;
 
 /// One run's pages in flight.
 pub(super) struct Flow {
