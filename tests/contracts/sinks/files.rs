@@ -62,7 +62,7 @@ fn graph(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(12) })]
 
     #[test]
     fn the_files_are_the_same_byte_for_byte_however_pages_are_cut_and_runs_begun_anew(
