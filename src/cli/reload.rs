@@ -26,6 +26,7 @@ pub(super) fn on_hangup(
     let mut hangups = listen()?;
     Ok(async move {
         while hangups.recv().await.is_some() {
+            info!("SIGHUP: reading the configuration again");
             let (flags, first) = (flags.clone(), first.clone());
             match tokio::task::spawn_blocking(move || again(&flags, &first)).await {
                 Ok(Some(tenants)) => {
@@ -56,8 +57,10 @@ fn listen() -> Result<Signal, Failed> {
 }
 
 /// Reads the tenants again; `None` if something is wrong, which has been told.
-fn again((flags, admin): &(Flags, Option<SocketAddr>), first: &Config) -> Option<Vec<config::Tenant>> {
-    info!("SIGHUP: reading the configuration again");
+pub(super) fn again(
+    (flags, admin): &(Flags, Option<SocketAddr>),
+    first: &Config,
+) -> Option<Vec<config::Tenant>> {
     let config = Config::from_flags(flags);
     let config = match config.and_then(|config| config.with_admin(*admin, &|name| std::env::var_os(name))) {
         Ok(config) => config,

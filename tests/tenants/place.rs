@@ -113,9 +113,11 @@ impl Place {
                 },
                 // It would leave the thread, and with it virtual time.
                 gzip: false,
+                job_events: false,
                 upload: JupiterOneSettings::LIMITS,
             }),
             graph: None,
+            files: None,
         }
     }
 }
