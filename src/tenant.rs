@@ -1,13 +1,15 @@
 //! From a configured tenant to a supervised one.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{hash::BuildHasher, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use opgraph_state::{Cursor, Epoch, QuarantineId, Store, UploadNote};
+use tokio::sync::oneshot;
 
 use crate::{
     clock::Clock,
-    config::{self, Polling},
+    config::{self, Polling, SHORTEST_POLLING_INTERVAL},
     http::{Client, Failure, Halt, Outcome, Patience, Remedy},
+    memory::Memory,
     pipeline::{self, Drained, Stopped, retry::Retry, snapshot},
     secret::{Claims, SecretError},
     sink::{
@@ -22,7 +24,7 @@ use crate::{
     },
     stream::{Mapping, Stream},
     supervisor::{Access, Outside, RunError, Shared, Tenant, supervise},
-    telemetry::Meter,
+    telemetry::{About, Meter},
 };
 
 /// Supervises a configured tenant: with one sink, or with both.
@@ -36,7 +38,7 @@ pub async fn run<T: Store + Clone>(
     shared: Shared<T>,
     meter: Arc<Meter>,
 ) -> Result<Drained, RunError> {
-    let tenant = resolve(&configured, pace);
+    let tenant = resolve(&configured, pace, &shared.memory);
     let (events, connect) = (configured.events.clone(), configured.connect.clone());
     let runs = Runs { tenant, events, connect, shared: shared.clone(), meter: meter.clone() };
     with_sinks(configured, &shared, &meter, runs).await
@@ -54,7 +56,7 @@ pub async fn retry<T: Store + Clone>(
     shared: Shared<T>,
     meter: Arc<Meter>,
 ) -> Result<(), RunError> {
-    let tenant = resolve(&configured, Pace::Once);
+    let tenant = resolve(&configured, Pace::Once, &shared.memory);
     with_sinks(configured, &shared.clone(), &meter.clone(), Retries { tenant, entries, shared, meter }).await
 }
 
@@ -77,11 +79,13 @@ async fn with_sinks<T: Store + Clone, J: Task>(
         tenant: name.as_str().into(),
         store: shared.store.clone(),
         client: shared.client.clone(),
+        memory: shared.memory.clone(),
         clock: shared.clock.clone(),
         meter: meter.clone(),
     });
     // Beside JupiterOne, the graph keeps to JupiterOne's uploads.
     let limits = jupiterone.as_ref().map_or(GraphSink::LIMITS, |jupiterone| jupiterone.settings.upload);
+    let limits = shared.memory.keep(limits);
     let graph = graph.map(|graph| MakeGraph { path: graph.path, limits });
     match (jupiterone, graph) {
         (Some(jupiterone), Some(graph)) => task.with(MakeBoth(jupiterone, graph)).await,
@@ -150,7 +154,7 @@ impl<T: Store + Clone> Task for Retries<T> {
 }
 
 /// What does not change from run to run.
-fn resolve(configured: &config::Tenant, pace: Pace) -> Tenant {
+fn resolve(configured: &config::Tenant, pace: Pace, memory: &Memory) -> Tenant {
     let account_name = configured.tag_account_name.then(|| configured.name.clone());
     Tenant {
         name: configured.name.as_str().into(),
@@ -164,7 +168,7 @@ fn resolve(configured: &config::Tenant, pace: Pace) -> Tenant {
             Pace::Once => Patience { give_up_after: Some(Duration::from_secs(300)), ..Patience::ENDLESS },
         },
         mapping: Mapping { raw_data: configured.raw_data, account_name },
-        limits: pipeline::Limits::default(),
+        limits: memory.limits(),
         snapshots: configured.connect.as_ref().map(|connect| snapshot::Settings {
             interval: connect.interval,
             details: connect.item_details,
@@ -173,14 +177,32 @@ fn resolve(configured: &config::Tenant, pace: Pace) -> Tenant {
     }
 }
 
+/// What is shown of a configured tenant.
+pub fn about(configured: &config::Tenant) -> About {
+    let sinks =
+        [(configured.jupiterone.is_some(), "JupiterOne"), (configured.graph.is_some(), "local graph")];
+    About {
+        description: configured.description.clone(),
+        sinks: sinks.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect(),
+        limits: configured.events.limits,
+    }
+}
+
 /// How a tenant is read: for ever, or until it has caught up. `None` when it
 /// is to be read for ever and polling is disabled.
 pub fn pace(configured: &config::Tenant, once: bool) -> Option<Pace> {
     match (once, configured.polling_interval) {
         (true, _) => Some(Pace::Once),
-        (false, Polling::Every(interval)) => Some(Pace::Every(interval)),
+        (false, Polling::Every(interval)) => Some(Pace::Every(spread(interval, &configured.name))),
         (false, Polling::Disabled) => None,
     }
+}
+
+/// The interval less up to a tenth, by the tenant's name: tenants that once ask
+/// in step, after an outage perhaps, do not stay so.
+fn spread(interval: Duration, name: &str) -> Duration {
+    let share = foldhash::quality::FixedState::with_seed(0).hash_one(name) as f64 / u64::MAX as f64;
+    interval.mul_f64(1.0 - share / 10.0).max(SHORTEST_POLLING_INTERVAL)
 }
 
 /// Reads a tenant's token, and decides where it goes.
@@ -192,7 +214,8 @@ pub async fn access(events: &config::Events) -> Result<Access, SecretError> {
     let token = events.token.read().await?;
     let claims = Claims::read(&token);
     let base_url = events.resolve_base_url(claims.as_ref());
-    Ok(Access { base_url, token, expires: claims.and_then(|claims| claims.expires) })
+    let (expires, account) = claims.map_or((None, None), |claims| (claims.expires, claims.account));
+    Ok(Access { base_url, token, expires, account })
 }
 
 /// Reads the token of a Connect server, and puts its settings together.
@@ -285,6 +308,7 @@ struct MakeJupiterOne<T> {
     tenant: Arc<str>,
     store: T,
     client: Client,
+    memory: Memory,
     clock: Clock,
     meter: Arc<Meter>,
 }
@@ -298,6 +322,10 @@ impl<T: Store + Clone> MakeSink for MakeJupiterOne<T> {
             remedy: no_token(&error),
             cause: error.into(),
         })?;
+        let memory = &self.memory;
+        let limits = memory.keep(settings.limits);
+        let settings =
+            JupiterOneSettings { limits, flying: memory.flying(), waiting: memory.waiting(), ..settings };
         let (store, tenant, clock) = (self.store.clone(), self.tenant.clone(), self.clock.clone());
         let home = Home { store, tenant, epoch, clock };
         JupiterOne::start(self.client.clone(), Arc::new(settings), home, unsettled, self.meter.clone()).await
@@ -314,10 +342,20 @@ impl MakeSink for MakeGraph {
 
     async fn make(&self, _epoch: Epoch, _unsettled: Vec<UploadNote>) -> Result<GraphSink, SinkError> {
         let (path, limits) = (self.path.clone(), self.limits);
-        let opened = tokio::task::spawn_blocking(move || GraphSink::open(&path, limits)).await;
-        opened.unwrap_or_else(|error| {
-            Err(SinkError { doing: "open the graph".to_owned(), remedy: Remedy::RETRY, cause: error.into() })
-        })
+        let failed = |cause: Box<dyn std::error::Error + Send + Sync>| SinkError {
+            doing: "open the graph".to_owned(),
+            remedy: Remedy::RETRY,
+            cause,
+        };
+        // A thread of its own: a file that is locked, or a disk that hangs, must
+        // not keep one of the few threads that compress for everybody.
+        let (done, opened) = oneshot::channel();
+        let open = move || drop(done.send(GraphSink::open(&path, limits)));
+        thread::Builder::new()
+            .name("opgraph-open".to_owned())
+            .spawn(open)
+            .map_err(|error| failed(error.into()))?;
+        opened.await.unwrap_or_else(|error| Err(failed(error.into())))
     }
 }
 

@@ -9,13 +9,14 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 use opgraph_state::UnixMs;
 use tokio::time::{Instant, interval};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{logs::Screen, run::Orders};
 use crate::{
     clock::Clock,
     stream::Stream,
-    telemetry::{Meter, StreamState},
+    telemetry::{Meter, StreamState, TenantState},
+    tenants::Roster,
 };
 
 /// How often the lines on a terminal change.
@@ -23,27 +24,32 @@ const REFRESH: Duration = Duration::from_millis(250);
 /// How often a line is logged where there is no terminal: while somebody waits, and for ever.
 const LOG_EVERY: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
 
-/// How many lines fit a terminal; with more streams than that, only totals are logged.
+/// How many streams are told of one by one; of more, only totals are logged.
 const MOST_LINES: usize = 24;
 
 /// Shows each tenant's streams until it is dropped: lines that change on a
 /// terminal, a log line now and then elsewhere.
 pub(super) fn show(
-    tenants: Vec<(Arc<str>, Arc<Meter>)>,
+    roster: Roster,
     clock: Clock,
     screen: Screen,
     orders: &Orders,
 ) -> impl Future<Output = ()> + Send + use<> {
     let watched = orders.watched;
     let log_every = if orders.once { LOG_EVERY.0 } else { LOG_EVERY.1 };
-    let lines = orders.once && io::stderr().is_terminal() && tenants.len() * Stream::ALL.len() <= MOST_LINES;
+    let lines = orders.once && io::stderr().is_terminal() && fit(&roster.list());
     async move {
         match (watched, lines) {
             (false, _) => (),
-            (true, true) => on_terminal(tenants, clock, screen).await,
-            (true, false) => in_log(tenants, clock, log_every).await,
+            (true, true) => on_terminal(roster.list(), clock, screen).await,
+            (true, false) => in_log(roster, clock, log_every).await,
         }
     }
+}
+
+/// Whether there are few enough to show each of their streams.
+fn fit(tenants: &[(Arc<str>, Arc<Meter>)]) -> bool {
+    tenants.len() * Stream::ALL.len() <= MOST_LINES
 }
 
 async fn on_terminal(tenants: Vec<(Arc<str>, Arc<Meter>)>, clock: Clock, Screen(screen): Screen) {
@@ -108,11 +114,16 @@ impl Drop for Line {
     }
 }
 
-async fn in_log(tenants: Vec<(Arc<str>, Arc<Meter>)>, clock: Clock, every: Duration) {
+async fn in_log(roster: Roster, clock: Clock, every: Duration) {
     let mut ticks = interval(every);
     ticks.tick().await;
     loop {
         ticks.tick().await;
+        let tenants = roster.list();
+        if !fit(&tenants) {
+            in_total(&tenants, clock.now());
+            continue;
+        }
         for (tenant, meter) in &tenants {
             let snapshots = &meter.snapshots;
             if snapshots.state.get() != StreamState::Starting {
@@ -143,6 +154,43 @@ async fn in_log(tenants: Vec<(Arc<str>, Arc<Meter>)>, clock: Clock, every: Durat
             }
         }
     }
+}
+
+/// Many tenants in one line, and one for each that needs a person.
+fn in_total(tenants: &[(Arc<str>, Arc<Meter>)], now: UnixMs) {
+    let (mut events, mut committed, mut caught_up, mut streams) = (0, 0, 0, 0);
+    let mut last = (Duration::ZERO, "");
+    let mut halted = 0;
+    for (tenant, meter) in tenants {
+        if let TenantState::Stopped(why) = meter.state.get() {
+            halted += 1;
+            warn!(%tenant, why, "halted");
+            continue;
+        }
+        for counted in Stream::ALL.iter().map(|stream| meter.stream(*stream)) {
+            let state = counted.state.get();
+            events += counted.events.get();
+            committed += counted.committed.get();
+            streams += 1;
+            match (&state, counted.newest_event.get()) {
+                (StreamState::CaughtUp, _) => caught_up += 1,
+                (StreamState::Reading, Some(newest)) => last = last.max((now.since(newest), tenant)),
+                _ => (),
+            }
+        }
+    }
+    let (lag, tenant) = last;
+    info!(
+        tenants = tenants.len(),
+        halted,
+        streams,
+        caught_up,
+        events,
+        committed,
+        longest_lag = short(lag),
+        of = tenant,
+        "progress"
+    );
 }
 
 fn state(state: &StreamState) -> &'static str {

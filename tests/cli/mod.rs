@@ -18,6 +18,14 @@ mod kills;
 
 mod leaks;
 
+mod shown;
+
+mod traces;
+
 mod quarantine;
+
+mod setup;
+
+mod stay;
 
 mod wire;

@@ -67,6 +67,7 @@ use self::{
 };
 use super::{Ack, Sink, SinkError, Upload, UploadLimits};
 use crate::{
+    allowance::Allowance,
     clock::Clock,
     graph::{RecordType, Records, Sharing},
     http::{Client, Failure, Halt, Remedy},
@@ -87,8 +88,14 @@ pub struct JupiterOneSettings {
     pub plan: Plan,
     /// Compress request bodies.
     pub gzip: bool,
-    /// Request bodies in flight, over all jobs. Each takes up to 6 MB of memory.
+    /// Request bodies in flight, over all jobs. Each takes up to 1 MB of memory,
+    /// or what a larger record does.
     pub in_flight: usize,
+    /// Bytes of bodies in flight.
+    pub flying: Allowance,
+    /// Bytes of bodies that wait for a job to be opened, while the last one is
+    /// being finalized.
+    pub waiting: Allowance,
     /// When an upload is finished.
     pub limits: UploadLimits,
     /// Pauses between attempts at one request.
@@ -113,6 +120,8 @@ impl JupiterOneSettings {
             plan,
             gzip: true,
             in_flight: 4,
+            flying: Allowance::alone(4 << 20),
+            waiting: Allowance::alone(6 << 20),
             limits: JupiterOneSettings::LIMITS,
             retry: Pauses { first: Duration::from_millis(500), longest: Duration::from_secs(60) },
             poll: Pauses { first: Duration::from_millis(100), longest: Duration::from_secs(30) },

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     Checkpoint, Entry, Fingerprint, Listed, ListedItem, ListedVault, QuarantineId, Quarantined, StoreError,
+    UnixMs,
 };
 
 /// Every checkpoint, by tenant and stream.
@@ -40,6 +41,7 @@ pub(super) enum Read {
     QuarantineList { tenant: String, reply: Reply<Vec<Listed>> },
     QuarantineEntry { tenant: String, id: QuarantineId, reply: Reply<Option<Quarantined>> },
     QuarantineLen { tenant: String, reply: Reply<u64> },
+    ActiveUntil { tenant: String, reply: Reply<Option<UnixMs>> },
     Checkpoints { reply: Reply<Checkpoints> },
 }
 
@@ -92,6 +94,10 @@ impl Reader {
             }
             Read::QuarantineLen { tenant, reply } => {
                 drop(reply.send(self.read(|trees| quarantine_len(trees, &tenant))));
+            }
+            Read::ActiveUntil { tenant, reply } => {
+                let run = |trees: &Trees| values::run(trees, &tenant);
+                drop(reply.send(self.read(|trees| Ok(run(trees)?.and_then(|run| run.active_until)))));
             }
             Read::Checkpoints { reply } => drop(reply.send(self.read(checkpoints))),
         }
