@@ -114,9 +114,12 @@ impl Divided {
     }
 
     /// So many more tenants get what is their own out of what is common, which
-    /// those that were there go on sharing. What is in use at the moment stays.
+    /// those that were there go on sharing. Where that is little, they get less,
+    /// but never so little that they could not work: at worst there is a quarter
+    /// more than was divided, until the next start.
     fn seat(&mut self, more: usize, as_divided: &Divided) {
-        self.own = self.own.min(as_divided.own);
+        let least = if as_divided.most == 0 { as_divided.own } else { as_divided.own / 2 };
+        self.own = as_divided.own.min(self.own).min((self.common.left() / more).max(least));
         self.most = as_divided.most;
         self.common.shrink(self.own * more);
     }
@@ -247,20 +250,16 @@ mod tests {
     fn tenants_that_come_later_get_what_is_theirs_out_of_what_is_common() {
         for (first, later) in [(1, 2), (1, 30), (3, 4), (20, 25), (20, 200), (200, 1000)] {
             let mut memory = Memory::divide(1 << 30, first).unwrap();
-            let bytes = |part: &Divided| part.common.left() + first * part.own;
-            let all = |memory: &Memory| [bytes(&memory.pages), bytes(&memory.flying), bytes(&memory.waiting)];
-            let (there, own) = (all(&memory), memory.pages.own);
+            let parts = |memory: &Memory| {
+                [&memory.pages, &memory.flying, &memory.waiting].map(|part| (part.common.left(), part.own))
+            };
+            let before = parts(&memory);
             memory.seat(later);
-            let seated = Memory::divide(1 << 30, later).unwrap();
-            assert_eq!(memory.pages.own, seated.pages.own.min(own), "{first} and {later}");
-            for ((part, was), of) in [&memory.pages, &memory.flying, &memory.waiting]
-                .into_iter()
-                .zip(there)
-                .zip([PAGES, FLYING, WAITING])
-            {
-                let before = Divided::new(was, first, of).own;
-                let sum = part.common.left() + first * before + (later - first) * part.own;
-                assert!(sum <= was + first * 1024, "{first} and {later}: {sum} of {was}");
+            for ((common, own), (left, new)) in before.into_iter().zip(parts(&memory)) {
+                let there = common + first * own;
+                let given = left + first * own + (later - first) * new;
+                assert!(given <= there / 4 * 5, "{first} and {later}: {given} of {there}");
+                assert!(new <= own && new * 5 > there / later, "{first} and {later}: {new} each of {there}");
             }
             // Fewer make no difference.
             let left = memory.pages.common.left();

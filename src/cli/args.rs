@@ -122,9 +122,36 @@ pub struct Run {
     /// How many seconds a stop may take to finish what is in flight
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub drain: Duration,
+    /// Only this tenant of the configuration; with --once
+    #[arg(long, value_name = "NAME", requires = "once")]
+    pub tenant: Option<String>,
+    /// Where records go.
+    #[command(flatten)]
+    pub destination: Destination,
     /// Where the configuration comes from.
     #[command(flatten)]
     pub flags: Flags,
+}
+
+/// Where records go, if not where the configuration says.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Another destination")]
+pub struct Destination {
+    /// Write the files that JupiterOne's SDK reads (`j1-integration sync`), and nothing to what is
+    /// configured; with --once. Their state lies beside them: a new folder is filled from the start
+    /// on, an older one is gone on with
+    #[arg(long, value_enum, value_name = "files", requires = "out", hide_possible_values = true)]
+    pub sink: Option<RunSink>,
+    /// The folder for it: a new or empty one, or one that was filled before
+    #[arg(long, value_name = "DIR", requires = "sink")]
+    pub out: Option<PathBuf>,
+}
+
+/// What `--sink` can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RunSink {
+    /// Files of JupiterOne's SDK
+    Files,
 }
 
 /// `opgraph check`
@@ -323,6 +350,7 @@ Examples:
   opgraph run --events-token-file token --start 7d --streams signinattempts,auditevents
   JUPITERONE_API_KEY=… opgraph run --jupiterone-account ID --jupiterone-instance ID
   opgraph run --config opgraph.toml --admin 127.0.0.1:9184
+  opgraph run --once --sink files --out DIR    then: npx j1-integration sync -p DIR …
 
 Tokens come from the variables OP_EVENTS_TOKEN and JUPITERONE_API_KEY, from files that only their
 owner may read, or (in a configuration file) from 1Password's CLI. No flag takes one.

@@ -10,6 +10,8 @@ mod descriptors;
 
 mod demo;
 
+mod destination;
+
 mod simulate;
 
 mod init;

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     args::{DropEntries, Entries, ListEntries, RetryEntries, ShowEntry},
     ask::agreed,
+    destination,
     failed::{Exit, Failed},
     out, run,
     status::ago,
@@ -143,6 +144,9 @@ struct Retried<'a> {
 /// `opgraph quarantine retry`
 pub(super) async fn retry(retry: RetryEntries) -> Result<(), Failed> {
     let config = Config::from_flags(&retry.flags)?;
+    // Only files ask for one tenant before anything is looked at.
+    let one = retry.tenant.as_deref().filter(|_| retry.destination.out.is_some());
+    let config = destination::of(config, retry.destination, one, &retry.flags.file).await?;
     let store = run::open(&config.state_dir).await?;
     let before = held(&store, retry.tenant.as_deref()).await?;
     let named = named(&before, &retry.entries)?;

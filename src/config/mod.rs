@@ -66,6 +66,9 @@ pub const CONNECTIONS: usize = 4;
 /// The variable that holds the token of the status page, when a flag asks for the page.
 pub const ADMIN_TOKEN: &str = "OPGRAPH_ADMIN_TOKEN";
 
+/// How many readers read each stream's past, unless configured.
+pub const READERS: usize = crate::pipeline::READERS;
+
 /// Everything configured, checked. At least one tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -111,8 +114,10 @@ pub struct Tenant {
     pub connect: Option<Connect>,
     /// JupiterOne, if records go there.
     pub jupiterone: Option<JupiterOne>,
-    /// The local graph, if records go there. Never `None` without `jupiterone`.
+    /// The local graph, if records go there. Never `None` without `jupiterone` or `files`.
     pub graph: Option<Graph>,
+    /// A folder of JupiterOne SDK files, if records go there and nowhere else.
+    pub files: Option<PathBuf>,
 }
 
 /// What happens when a stream has caught up.
@@ -133,6 +138,8 @@ pub struct Events {
     pub token: TokenSource,
     /// The streams to read; `None` is all that the token may read. Never empty.
     pub streams: Option<Vec<Stream>>,
+    /// How many readers read a stream's past at a time, beside its live cursor.
+    pub readers: usize,
     /// The account's limits.
     pub limits: Limits,
 }
@@ -175,6 +182,8 @@ pub struct JupiterOne {
     pub plan: Plan,
     /// Whether request bodies are compressed.
     pub gzip: bool,
+    /// Whether people are told in JupiterOne how the jobs of an instance go.
+    pub job_events: bool,
     /// When an upload is finished.
     pub upload: UploadLimits,
 }

@@ -88,6 +88,7 @@ pub(super) struct EventsTable {
     #[serde(default, deserialize_with = "table")]
     pub(super) token: Option<Given<TokenTable>>,
     pub(super) streams: Option<Given<Vec<Given<String>>>>,
+    pub(super) readers: Option<Given<i64>>,
     #[serde(default, deserialize_with = "table")]
     pub(super) limits: Option<Given<LimitsTable>>,
 }
@@ -124,6 +125,7 @@ pub(super) struct JupiterOneTable {
     pub(super) scope: Text,
     pub(super) source: Text,
     pub(super) gzip: Option<bool>,
+    pub(super) job_events: Option<bool>,
     pub(super) upload_age: Option<Given<DurationText>>,
     pub(super) upload_events: Option<Given<i64>>,
 }
@@ -223,7 +225,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "graph",
         ],
     ),
-    ("`[tenant.events]`", &["base_url", "token", "streams", "limits"]),
+    ("`[tenant.events]`", &["base_url", "token", "streams", "readers", "limits"]),
     (
         "`[tenant.jupiterone]`",
         &[
@@ -234,6 +236,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "scope",
             "source",
             "gzip",
+            "job_events",
             "upload_age",
             "upload_events",
         ],

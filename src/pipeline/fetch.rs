@@ -20,19 +20,21 @@ use crate::{
 /// twice that once it is mapped (measured: 2.1 KB of records for a 1 KB event).
 const WEIGHT: usize = 3;
 
-/// Passes the pages on until they end, fail, or `closing` is cancelled.
+/// Where the pages of a stream go: until when, the bytes they may take, and the stage behind.
+pub(super) type Outlet = (CancellationToken, Allowance, Sender<Page<Events>>);
+
+/// Passes the pages on until they end, fail, or the token is cancelled. A
+/// failure cancels it: all that read a stream end with it.
 ///
 /// The allowance is taken after the page has arrived, when its size is known:
 /// each fetcher may hold one page beyond it.
 pub(super) async fn run(
     pages: impl Pages<Item = Result<Page<Events>, Failure>> + Send,
-    closing: CancellationToken,
-    allowance: Allowance,
-    out: Sender<Page<Events>>,
+    (ending, allowance, out): Outlet,
 ) -> Result<(), Failure> {
-    let mut pages = pin!(pages.take_until(closing.cancelled()));
+    let mut pages = pin!(pages.take_until(ending.cancelled()));
     while let Some(page) = pages.next().await {
-        let page = page?;
+        let page = page.inspect_err(|_| ending.cancel())?;
         // Waits while the stages below are full. This is the backpressure: no
         // request is made until the last page has been taken.
         let share = allowance.take(page.items.bytes() * WEIGHT).await;

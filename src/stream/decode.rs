@@ -52,6 +52,11 @@ impl Events {
         self.with_dependent_mut(|_, decoded| decoded.retain(keep));
     }
 
+    /// Keeps the events whose time passes, in order; `None` is one that could not be read.
+    pub fn retain_at(&mut self, keep: impl FnMut(Option<UnixMs>) -> bool) {
+        self.with_dependent_mut(|_, decoded| decoded.retain_at(keep));
+    }
+
     /// Appends the records of every event.
     pub fn map(&self, mapping: &Mapping, records: &mut Records) {
         self.borrow_dependent().map(mapping, records);

@@ -133,6 +133,11 @@ macro_rules! streams {
                 match self { $(Decoded::$variant(items) => items.retain(|item| keep(item.id)),)* }
             }
 
+            /// Keeps the events whose time passes, in order.
+            pub fn retain_at(&mut self, mut keep: impl FnMut(Option<UnixMs>) -> bool) {
+                match self { $(Decoded::$variant(items) => items.retain(|item| keep(item.at)),)* }
+            }
+
             /// The newest event time that could be read.
             pub fn newest(&self) -> Option<UnixMs> {
                 match self { $(Decoded::$variant(items) => items.iter().filter_map(|item| item.at).max(),)* }

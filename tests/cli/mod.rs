@@ -8,6 +8,8 @@ mod damage;
 
 mod failures;
 
+mod files;
+
 mod full_size;
 
 mod journeys;

@@ -101,6 +101,7 @@ impl Place {
                 token: file("events", simulator.events_token()),
                 streams: None,
                 limits: Limits::default(),
+                readers: config::READERS,
             },
             connect: None,
             jupiterone: Some(config::JupiterOne {
@@ -113,9 +114,11 @@ impl Place {
                 },
                 // It would leave the thread, and with it virtual time.
                 gzip: false,
+                job_events: false,
                 upload: JupiterOneSettings::LIMITS,
             }),
             graph: None,
+            files: None,
         }
     }
 }

@@ -152,6 +152,8 @@ impl Check<'_, '_> {
             connect: connect.map_or(Some(None), |made| made.map(Some))?,
             jupiterone: jupiterone.map_or(Some(None), |made| made.map(Some))?,
             graph: graph.map_or(Some(None), |made| made.map(Some))?,
+            // Only a command line can ask for them.
+            files: None,
         })
     }
 

@@ -45,6 +45,7 @@ pub(super) struct Job {
     id: String,
     /// Counts the job among those that are uploading or finalizing.
     stands: Held,
+    of_integration: bool,
     /// Bodies in flight, over all jobs of the tenant.
     slots: Arc<Semaphore>,
     flying: JoinSet<Landed>,
@@ -82,10 +83,11 @@ impl Job {
         slots: Arc<Semaphore>,
         target: &Target,
     ) -> Result<Job, SinkError> {
-        let id = api.start(target).await.map_err(not_started)?;
+        let started = api.start(target).await.map_err(not_started)?;
         Ok(Job {
             clock,
-            id,
+            id: started.id,
+            of_integration: started.integration_job_id.is_some(),
             stands: api.meter.jobs_uploading.hold(),
             api,
             slots,
@@ -103,6 +105,11 @@ impl Job {
     /// JupiterOne's id of the job.
     pub(super) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Whether people can read of it in JupiterOne.
+    pub(super) fn is_of_integration(&self) -> bool {
+        self.of_integration
     }
 
     /// Sends a body. Waits for a slot; returns while it is in flight.
