@@ -16,11 +16,19 @@ pub mod sink;
 
 pub mod http;
 
+pub mod allowance;
+
+pub mod memory;
+
 pub mod supervisor;
 
 pub mod tenant;
 
+pub mod tenants;
+
 pub mod telemetry;
+
+pub mod admin;
 
 pub mod clock;
 

@@ -7,12 +7,13 @@ use std::{
 
 use foldhash::fast::FixedState;
 use opgraph_state::{
-    Advance, Checkpoint, Commit, Entry, Epoch, Fingerprint, InventoryChange, NotJoined, QuarantineId,
-    Quarantined, SourceInfo, Step, UnixMs,
+    Advance, Checkpoint, Commit, Entry, Epoch, Fingerprint, InventoryChange, NotJoined, OfWindow,
+    QuarantineId, Quarantined, SourceInfo, Split, Step, UnixMs,
 };
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use crate::{
+    allowance::Share,
     graph::{Record, Records, Sharing},
     stream::Stream,
 };
@@ -26,9 +27,9 @@ use crate::{
 pub struct Page<T> {
     /// What the page holds at this point of the pipeline.
     pub items: T,
-    place: Place,
+    place: Box<Place>,
     /// The page's share of the tenant's bytes in flight; given back when the page is dropped.
-    allowance: Option<OwnedSemaphorePermit>,
+    allowance: Option<Share>,
 }
 
 /// Where a page belongs, and what has to become durable together with its step.
@@ -54,6 +55,8 @@ impl Place {
                 rewound: false,
                 latest: None,
                 through: false,
+                window: None,
+                split: None,
             },
             quarantined: Vec::new(),
             released: Vec::new(),
@@ -95,6 +98,18 @@ impl Place {
         self
     }
 
+    /// Notes that the step is one of a window, and not of the stream's live cursor.
+    pub fn with_window(mut self, of: OfWindow) -> Place {
+        self.step.window = Some(of);
+        self
+    }
+
+    /// Notes what the step leaves to windows.
+    pub fn with_split(mut self, split: Split) -> Place {
+        self.step.split = Some(split);
+        self
+    }
+
     /// Sets aside what could not be decoded.
     pub fn with_quarantined(mut self, quarantined: Vec<Quarantined>) -> Place {
         self.quarantined = quarantined;
@@ -104,8 +119,8 @@ impl Place {
 
 impl<T> Page<T> {
     /// Makes a page. `allowance` is its share of the bytes in flight.
-    pub fn new(items: T, place: Place, allowance: Option<OwnedSemaphorePermit>) -> Page<T> {
-        Page { items, place, allowance }
+    pub fn new(items: T, place: Place, allowance: Option<Share>) -> Page<T> {
+        Page { items, place: Box::new(place), allowance }
     }
 
     /// Replaces what the page holds and keeps its place.
@@ -114,7 +129,7 @@ impl<T> Page<T> {
     }
 
     /// Gives the page its share of the bytes in flight.
-    pub fn with_allowance(self, share: OwnedSemaphorePermit) -> Page<T> {
+    pub fn with_allowance(self, share: Share) -> Page<T> {
         Page { allowance: Some(share), ..self }
     }
 
@@ -131,6 +146,16 @@ impl<T> Page<T> {
     /// Whether the page goes back in time.
     pub fn is_rewind(&self) -> bool {
         self.place.step.rewound
+    }
+
+    /// The window that the page is from; `None`: it is from the live cursor.
+    pub fn window(&self) -> Option<OfWindow> {
+        self.place.step.window
+    }
+
+    /// What the page leaves to windows.
+    pub fn split(&self) -> Option<&Split> {
+        self.place.step.split.as_ref()
     }
 
     /// The quarantined entries that the page holds again; none of a page from a source.
@@ -166,7 +191,7 @@ pub struct Listing {
     /// Dropped once whatever came of the listing is settled.
     pub trail: Option<Trail>,
     /// The listing's share of the tenant's bytes in flight.
-    pub allowance: Option<OwnedSemaphorePermit>,
+    pub allowance: Option<Share>,
 }
 
 /// Held by everything that a listing becomes, until its commit is durable or
@@ -178,8 +203,9 @@ pub type Trail = mpsc::Sender<Infallible>;
 pub enum Mapped {
     /// A page of events.
     Page(Page<Records>),
-    /// A part of a snapshot.
-    Listing(Listing),
+    /// A part of a snapshot. Boxed: a channel has memory for 32 of what it
+    /// carries before anything is sent, and every idle tenant has these channels.
+    Listing(Box<Listing>),
     /// Somebody waits for all before it to be committed: the upload ends here.
     Settle,
 }
@@ -193,7 +219,8 @@ impl Mapped {
     }
 }
 
-/// What one upload covers: whole pages, joined stream by stream, and listings.
+/// What one upload covers: whole pages, joined stream by stream and window by
+/// window, and listings.
 #[derive(Clone, Debug, Default)]
 pub struct Coverage {
     steps: Vec<(Stream, Step)>,
@@ -215,8 +242,9 @@ impl Coverage {
     ///
     /// [`NotJoined`] if a page of its stream is missing in between.
     pub fn add(&mut self, page: &Page<Records>) -> Result<(), NotJoined> {
-        let Place { stream, step, quarantined, released } = &page.place;
-        match self.steps.iter_mut().find(|(of, _)| of == stream) {
+        let Place { stream, step, quarantined, released } = &*page.place;
+        let chain = |step: &Step| step.window.map(|of| of.number);
+        match self.steps.iter_mut().find(|(of, so_far)| of == stream && chain(so_far) == chain(step)) {
             Some((_, so_far)) => join(so_far, step)?,
             None => self.steps.push((*stream, step.clone())),
         }
@@ -249,12 +277,16 @@ impl Coverage {
 
     /// Keeps the newest version of a shared record.
     fn share(&mut self, record: &Record<'_>) {
-        // Most events name a user who is here already, with nothing new to say.
-        if let Some(known) = self.shared.get_mut(record.key)
-            && known.record == record.json
-        {
-            known.version = known.version.max(record.version);
-            return;
+        if let Some(known) = self.shared.get_mut(record.key) {
+            // Most events name a user who is here already, with nothing new to say,
+            if known.record == record.json {
+                known.version = known.version.max(record.version);
+                return;
+            }
+            // or with something older: nothing is copied for either.
+            if record.version < known.version {
+                return;
+            }
         }
         let entry =
             Entry { key: record.key.to_owned(), version: record.version, record: record.json.to_owned() };
@@ -278,7 +310,8 @@ impl Coverage {
         self.quarantined.push(record);
     }
 
-    /// The step of each stream, in the order the streams first appeared.
+    /// The steps of each stream, one for its live cursor and one for each window,
+    /// in the order these first appeared: a split lies before its windows.
     pub fn steps(&self) -> impl ExactSizeIterator<Item = (Stream, &Step)> {
         self.steps.iter().map(|(stream, step)| (*stream, step))
     }
@@ -364,6 +397,14 @@ fn join(so_far: &mut Step, next: &Step) -> Result<(), NotJoined> {
     so_far.latest = so_far.latest.max(next.latest);
     so_far.through = if next.rewound { next.through } else { so_far.through || next.through };
     so_far.rewound |= next.rewound;
+    if let (Some(of), Some(next)) = (&mut so_far.window, next.window) {
+        of.begun += next.begun;
+        of.done |= next.done;
+    }
+    so_far.split = match (so_far.split.take(), next.split.clone()) {
+        (Some(earlier), Some(later)) => Some(earlier.then(later)),
+        (earlier, later) => later.or(earlier),
+    };
     Ok(())
 }
 

@@ -1,18 +1,21 @@
 //! From a configured tenant to a supervised one.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{hash::BuildHasher, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use opgraph_state::{Cursor, Epoch, QuarantineId, Store, UploadNote};
+use tokio::sync::oneshot;
 
 use crate::{
     clock::Clock,
-    config::{self, Polling},
+    config::{self, Polling, SHORTEST_POLLING_INTERVAL},
     http::{Client, Failure, Halt, Outcome, Patience, Remedy},
+    memory::Memory,
     pipeline::{self, Drained, Stopped, retry::Retry, snapshot},
     secret::{Claims, SecretError},
     sink::{
         Sink, SinkError, UploadLimits,
         both::Both,
+        files::{self, FilesSink},
         graph::GraphSink,
         jupiterone::{Home, JupiterOne, JupiterOneSettings, Plan},
     },
@@ -22,7 +25,7 @@ use crate::{
     },
     stream::{Mapping, Stream},
     supervisor::{Access, Outside, RunError, Shared, Tenant, supervise},
-    telemetry::Meter,
+    telemetry::{About, Meter, StreamState},
 };
 
 /// Supervises a configured tenant: with one sink, or with both.
@@ -36,10 +39,31 @@ pub async fn run<T: Store + Clone>(
     shared: Shared<T>,
     meter: Arc<Meter>,
 ) -> Result<Drained, RunError> {
-    let tenant = resolve(&configured, pace);
+    let tenant = resolve(&configured, pace, &shared.memory);
     let (events, connect) = (configured.events.clone(), configured.connect.clone());
+    let (name, files) = (configured.name.clone(), configured.files.clone());
     let runs = Runs { tenant, events, connect, shared: shared.clone(), meter: meter.clone() };
-    with_sinks(configured, &shared, &meter, runs).await
+    let drained = with_sinks(configured, &shared, &meter, runs).await?;
+    if let Some(dir) = files {
+        let outcome = outcome(&meter);
+        if outcome.vaults == files::Ended::Success {
+            files::settle(&dir, &name, &shared.store).await.map_err(Stopped::from)?;
+        }
+        let complete = tokio::task::spawn_blocking(move || files::complete(&dir, &name, &outcome));
+        complete.await.map_err(Stopped::Panic)?.map_err(Stopped::from)?;
+    }
+    Ok(drained)
+}
+
+/// How each part of a run ended, for the summary of its files.
+fn outcome(meter: &Meter) -> files::Outcome {
+    let ended = |state: StreamState| match state {
+        StreamState::CaughtUp => files::Ended::Success,
+        StreamState::Starting | StreamState::Parked(_) => files::Ended::Disabled,
+        StreamState::Reading | StreamState::Halted(_) => files::Ended::Failure,
+    };
+    let streams = Stream::ALL.iter().map(|stream| (*stream, ended(meter.stream(*stream).state.get())));
+    files::Outcome { streams: streams.collect(), vaults: ended(meter.snapshots.state.get()) }
 }
 
 /// Delivers entries of a tenant's quarantine again, to all its sinks; each is
@@ -54,7 +78,7 @@ pub async fn retry<T: Store + Clone>(
     shared: Shared<T>,
     meter: Arc<Meter>,
 ) -> Result<(), RunError> {
-    let tenant = resolve(&configured, Pace::Once);
+    let tenant = resolve(&configured, Pace::Once, &shared.memory);
     with_sinks(configured, &shared.clone(), &meter.clone(), Retries { tenant, entries, shared, meter }).await
 }
 
@@ -71,17 +95,22 @@ async fn with_sinks<T: Store + Clone, J: Task>(
     meter: &Arc<Meter>,
     task: J,
 ) -> J::Answer {
-    let config::Tenant { name, jupiterone, graph, .. } = configured;
+    let config::Tenant { name, jupiterone, graph, files, .. } = configured;
+    if let Some(dir) = files {
+        return task.with(MakeFiles { dir, tenant: name }).await;
+    }
     let jupiterone = jupiterone.map(|settings| MakeJupiterOne {
         settings,
         tenant: name.as_str().into(),
         store: shared.store.clone(),
         client: shared.client.clone(),
+        memory: shared.memory.clone(),
         clock: shared.clock.clone(),
         meter: meter.clone(),
     });
     // Beside JupiterOne, the graph keeps to JupiterOne's uploads.
     let limits = jupiterone.as_ref().map_or(GraphSink::LIMITS, |jupiterone| jupiterone.settings.upload);
+    let limits = shared.memory.keep(limits);
     let graph = graph.map(|graph| MakeGraph { path: graph.path, limits });
     match (jupiterone, graph) {
         (Some(jupiterone), Some(graph)) => task.with(MakeBoth(jupiterone, graph)).await,
@@ -150,7 +179,7 @@ impl<T: Store + Clone> Task for Retries<T> {
 }
 
 /// What does not change from run to run.
-fn resolve(configured: &config::Tenant, pace: Pace) -> Tenant {
+fn resolve(configured: &config::Tenant, pace: Pace, memory: &Memory) -> Tenant {
     let account_name = configured.tag_account_name.then(|| configured.name.clone());
     Tenant {
         name: configured.name.as_str().into(),
@@ -164,7 +193,7 @@ fn resolve(configured: &config::Tenant, pace: Pace) -> Tenant {
             Pace::Once => Patience { give_up_after: Some(Duration::from_secs(300)), ..Patience::ENDLESS },
         },
         mapping: Mapping { raw_data: configured.raw_data, account_name },
-        limits: pipeline::Limits::default(),
+        limits: pipeline::Limits { readers: configured.events.readers, ..memory.limits() },
         snapshots: configured.connect.as_ref().map(|connect| snapshot::Settings {
             interval: connect.interval,
             details: connect.item_details,
@@ -173,14 +202,32 @@ fn resolve(configured: &config::Tenant, pace: Pace) -> Tenant {
     }
 }
 
+/// What is shown of a configured tenant.
+pub fn about(configured: &config::Tenant) -> About {
+    let sinks =
+        [(configured.jupiterone.is_some(), "JupiterOne"), (configured.graph.is_some(), "local graph")];
+    About {
+        description: configured.description.clone(),
+        sinks: sinks.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect(),
+        limits: configured.events.limits,
+    }
+}
+
 /// How a tenant is read: for ever, or until it has caught up. `None` when it
 /// is to be read for ever and polling is disabled.
 pub fn pace(configured: &config::Tenant, once: bool) -> Option<Pace> {
     match (once, configured.polling_interval) {
         (true, _) => Some(Pace::Once),
-        (false, Polling::Every(interval)) => Some(Pace::Every(interval)),
+        (false, Polling::Every(interval)) => Some(Pace::Every(spread(interval, &configured.name))),
         (false, Polling::Disabled) => None,
     }
+}
+
+/// The interval less up to a tenth, by the tenant's name: tenants that once ask
+/// in step, after an outage perhaps, do not stay so.
+fn spread(interval: Duration, name: &str) -> Duration {
+    let share = foldhash::quality::FixedState::with_seed(0).hash_one(name) as f64 / u64::MAX as f64;
+    interval.mul_f64(1.0 - share / 10.0).max(SHORTEST_POLLING_INTERVAL)
 }
 
 /// Reads a tenant's token, and decides where it goes.
@@ -192,7 +239,8 @@ pub async fn access(events: &config::Events) -> Result<Access, SecretError> {
     let token = events.token.read().await?;
     let claims = Claims::read(&token);
     let base_url = events.resolve_base_url(claims.as_ref());
-    Ok(Access { base_url, token, expires: claims.and_then(|claims| claims.expires) })
+    let (expires, account) = claims.map_or((None, None), |claims| (claims.expires, claims.account));
+    Ok(Access { base_url, token, expires, account })
 }
 
 /// Reads the token of a Connect server, and puts its settings together.
@@ -221,7 +269,8 @@ pub async fn jupiterone(settings: &config::JupiterOne) -> Result<JupiterOneSetti
     };
     let base_url = settings.base_url.clone();
     let resolved = JupiterOneSettings::new(base_url, settings.account.clone(), token, plan);
-    Ok(JupiterOneSettings { gzip: settings.gzip, limits: settings.upload, ..resolved })
+    let config::JupiterOne { gzip, job_events, upload: limits, .. } = *settings;
+    Ok(JupiterOneSettings { gzip, job_events, limits, ..resolved })
 }
 
 /// A token that cannot be read is for a person to mend.
@@ -285,6 +334,7 @@ struct MakeJupiterOne<T> {
     tenant: Arc<str>,
     store: T,
     client: Client,
+    memory: Memory,
     clock: Clock,
     meter: Arc<Meter>,
 }
@@ -298,6 +348,10 @@ impl<T: Store + Clone> MakeSink for MakeJupiterOne<T> {
             remedy: no_token(&error),
             cause: error.into(),
         })?;
+        let memory = &self.memory;
+        let limits = memory.keep(settings.limits);
+        let settings =
+            JupiterOneSettings { limits, flying: memory.flying(), waiting: memory.waiting(), ..settings };
         let (store, tenant, clock) = (self.store.clone(), self.tenant.clone(), self.clock.clone());
         let home = Home { store, tenant, epoch, clock };
         JupiterOne::start(self.client.clone(), Arc::new(settings), home, unsettled, self.meter.clone()).await
@@ -314,9 +368,37 @@ impl MakeSink for MakeGraph {
 
     async fn make(&self, _epoch: Epoch, _unsettled: Vec<UploadNote>) -> Result<GraphSink, SinkError> {
         let (path, limits) = (self.path.clone(), self.limits);
-        let opened = tokio::task::spawn_blocking(move || GraphSink::open(&path, limits)).await;
+        let failed = |cause: Box<dyn std::error::Error + Send + Sync>| SinkError {
+            doing: "open the graph".to_owned(),
+            remedy: Remedy::RETRY,
+            cause,
+        };
+        // A thread of its own: a file that is locked, or a disk that hangs, must
+        // not keep one of the few threads that compress for everybody.
+        let (done, opened) = oneshot::channel();
+        let open = move || drop(done.send(GraphSink::open(&path, limits)));
+        thread::Builder::new()
+            .name("opgraph-open".to_owned())
+            .spawn(open)
+            .map_err(|error| failed(error.into()))?;
+        opened.await.unwrap_or_else(|error| Err(failed(error.into())))
+    }
+}
+
+struct MakeFiles {
+    dir: PathBuf,
+    tenant: String,
+}
+
+impl MakeSink for MakeFiles {
+    type Sink = FilesSink;
+
+    async fn make(&self, _epoch: Epoch, _unsettled: Vec<UploadNote>) -> Result<FilesSink, SinkError> {
+        let (dir, tenant) = (self.dir.clone(), self.tenant.clone());
+        let open = move || FilesSink::open(&dir, &tenant, FilesSink::LIMITS);
+        let opened = tokio::task::spawn_blocking(open).await;
         opened.unwrap_or_else(|error| {
-            Err(SinkError { doing: "open the graph".to_owned(), remedy: Remedy::RETRY, cause: error.into() })
+            Err(SinkError { doing: "open the files".to_owned(), remedy: Remedy::RETRY, cause: error.into() })
         })
     }
 }
@@ -330,5 +412,23 @@ impl<A: MakeSink, B: MakeSink> MakeSink for MakeBoth<A, B> {
         let first = self.0.make(epoch, unsettled.clone()).await?;
         let second = self.1.make(epoch, unsettled).await?;
         Ok(Both::new(first, second))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tenants_do_not_poll_in_step_and_none_later_than_configured() {
+        let interval = Duration::from_secs(30);
+        let mut pauses: Vec<Duration> = (0..200).map(|n| spread(interval, &format!("tenant-{n}"))).collect();
+        pauses.sort();
+        assert!(pauses[0] >= interval.mul_f64(0.9) && pauses[199] <= interval, "{pauses:?}");
+        // They are spread over the whole tenth: no half of it holds nearly all.
+        let early = pauses.iter().filter(|pause| **pause < interval.mul_f64(0.95)).count();
+        assert!((60..140).contains(&early), "{early}");
+        assert_eq!(spread(interval, "acme"), spread(interval, "acme"));
+        assert_eq!(spread(Duration::from_secs(1), "acme"), Duration::from_secs(1));
     }
 }

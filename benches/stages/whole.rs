@@ -14,8 +14,9 @@ use opgraph::{
     clock::Clock,
     config::Config,
     http::{Client, ClientSettings},
+    memory::Memory,
     source::Pace,
-    supervisor::Shared,
+    supervisor::{Budgets, Shared},
     telemetry::Meter,
     tenant,
 };
@@ -71,7 +72,9 @@ fn once(access: &Access, gzip: bool) -> (Duration, Arc<Meter>) {
     let store = SledStore::open(&config.state_dir, OpenOptions::default()).expect("a state");
     let client = Client::new(&ClientSettings::default()).expect("a client");
     let closing = CancellationToken::new();
-    let shared = Shared { store, client, clock: Clock::system(), closing, drain: Duration::from_secs(30) };
+    let (budgets, memory) = (Budgets::default(), Memory::default());
+    let (clock, drain) = (Clock::system(), Duration::from_secs(30));
+    let shared = Shared { store, client, budgets, memory, clock, closing, drain };
     let meter = Arc::new(Meter::default());
     let tenant = config.tenants.into_iter().next().expect("a tenant");
     let begun = Instant::now();

@@ -20,10 +20,12 @@ use super::{
     summary::Summary,
 };
 use crate::{
+    admin::Warnings,
     clock::Clock,
     config::{self, Config},
     graph::{EntityType, RecordType},
     http,
+    memory::MAX_MEMORY,
     secret::TokenSource,
     sink::{
         graph::{GraphReader, StoredRecord},
@@ -47,7 +49,7 @@ struct Findings<'a> {
 }
 
 /// Runs the command.
-pub(super) async fn run(demo: Demo, screen: Screen, quiet: bool) -> Result<(), Failed> {
+pub(super) async fn run(demo: Demo, screen: Screen, quiet: bool, warnings: Warnings) -> Result<(), Failed> {
     let say = |text: String| {
         if !quiet && !demo.json {
             out::print(text);
@@ -71,7 +73,9 @@ pub(super) async fn run(demo: Demo, screen: Screen, quiet: bool) -> Result<(), F
     let tokens =
         tokens(&simulator).map_err(|error| Failed::new(Exit::Other, "write the tokens").because(error))?;
     let config = config(&demo, &simulator, tokens.path())?;
-    let orders = Orders { once: true, drain: Duration::from_secs(30), watched: !quiet && !demo.json };
+    let watched = !quiet && !demo.json;
+    let orders =
+        Orders { once: true, stay: false, drain: Duration::from_secs(30), watched, reload: None, warnings };
     let Ended { summaries, failed, .. } = run::tenants(config, &orders, &screen, Clock::system()).await?;
     for summary in &summaries {
         say(summary.to_string());
@@ -151,6 +155,7 @@ fn config(demo: &Demo, simulator: &Simulator, tokens: &Path) -> Result<Config, F
             source: config::InstanceSource::External,
         },
         gzip: true,
+        job_events: true,
         upload: JupiterOneSettings::LIMITS,
     };
     let tenant = config::Tenant {
@@ -164,6 +169,7 @@ fn config(demo: &Demo, simulator: &Simulator, tokens: &Path) -> Result<Config, F
             base_url: Some(url(simulator.events_url())?),
             token: TokenSource::File(tokens.join("events")),
             streams: None,
+            readers: config::READERS,
             limits: http::Limits::default(),
         },
         connect: Some(config::Connect {
@@ -175,8 +181,16 @@ fn config(demo: &Demo, simulator: &Simulator, tokens: &Path) -> Result<Config, F
         }),
         jupiterone: (demo.sink != DemoSink::Graph).then_some(jupiterone),
         graph: (demo.sink != DemoSink::Jupiterone).then(|| config::Graph { path: graph_path(&demo.dir) }),
+        files: None,
     };
-    Ok(Config { state_dir: demo.dir.join("state"), allow_custom_hosts: false, tenants: vec![tenant] })
+    let config = Config {
+        state_dir: demo.dir.join("state"),
+        max_memory: MAX_MEMORY,
+        allow_custom_hosts: false,
+        admin: None,
+        tenants: vec![tenant],
+    };
+    Ok(config.with_admin(demo.admin, &|name| std::env::var_os(name))?)
 }
 
 /// Has the oracle compare the local graph, record by record.

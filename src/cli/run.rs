@@ -1,43 +1,59 @@
 //! `opgraph run`: all tenants, for ever or until they have caught up.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use opgraph_state::{OpenOptions, SledStore};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    task::JoinSet,
-    time::Instant,
+    sync::mpsc,
+    time::{Instant, interval},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{
     args::Run,
+    descriptors, destination, doors,
     failed::{Exit, Failed},
     heal,
     logs::Screen,
-    out, progress,
+    out, progress, reload,
     summary::Summary,
 };
 use crate::{
+    admin::{Site, Warnings},
     clock::Clock,
-    config::{self, Config},
+    config::{Config, Flags},
     http::{Client, ClientSettings},
-    pipeline::Drained,
-    supervisor::{RunError, Shared},
-    telemetry::Meter,
-    tenant,
+    memory::Memory,
+    supervisor::{Budgets, Shared},
+    tenants::{Changes, End, LOOK_EVERY, Tenants},
 };
 
 /// Runs the command.
-pub(super) async fn run(run: Run, screen: Screen, quiet: bool) -> Result<(), Failed> {
-    let config = Config::from_flags(&run.flags)?;
-    config.check_tokens()?;
-    let orders = Orders { once: run.once, drain: run.drain, watched: !quiet };
+pub(super) async fn run(run: Run, screen: Screen, quiet: bool, warnings: Warnings) -> Result<(), Failed> {
+    if run.destination.sink.is_some() && !run.once {
+        let text = "files are written until everything is read: `--sink files` goes with `--once`";
+        return Err(Failed::text(Exit::Configuration, text).hint("add `--once`"));
+    }
+    let config = Config::from_flags(&run.flags)?.with_admin(run.admin, &|name| std::env::var_os(name))?;
+    let config = destination::of(config, run.destination, run.tenant.as_deref(), &run.flags.file).await?;
+    if run.once {
+        config.check_tokens()?;
+    } else {
+        config.check_admin_token()?;
+        reload::tokens(&config)?;
+        reload::somebody(&config)?;
+    }
+    let reload = (!run.once).then_some((run.flags, run.admin));
+    let orders =
+        Orders { once: run.once, stay: run.stay, drain: run.drain, watched: !quiet, reload, warnings };
     let mut ended = tenants(config.clone(), &orders, &screen, Clock::system()).await?;
     if let Some(damage) = &ended.damage {
         // An open leaves the ids out; the next one reads everything, and heals.
         warn!(damage, "the state was found damaged behind its start: starting again");
+        let newest = orders.reload.as_ref().and_then(|from| reload::again(from, &config));
+        let config = Config { tenants: newest.unwrap_or_else(|| config.tenants.clone()), ..config };
         ended = tenants(config, &orders, &screen, Clock::system()).await?;
     }
     if run.once && !quiet {
@@ -52,10 +68,17 @@ pub(super) async fn run(run: Run, screen: Screen, quiet: bool) -> Result<(), Fai
 pub(super) struct Orders {
     /// Until they have caught up.
     pub(super) once: bool,
+    /// Not to end while only a person can go on.
+    pub(super) stay: bool,
     /// How long a stop may take.
     pub(super) drain: Duration,
     /// Show progress.
     pub(super) watched: bool,
+    /// Where the configuration is read again on SIGHUP, and the address that a flag
+    /// put in place of its own; it is not read again if `None`.
+    pub(super) reload: Option<(Flags, Option<SocketAddr>)>,
+    /// What has gone wrong of late.
+    pub(super) warnings: Warnings,
 }
 
 /// How all tenants ended.
@@ -67,69 +90,102 @@ pub(super) struct Ended {
     pub(super) damage: Option<String>,
 }
 
-/// Opens the state and runs every tenant, each on its own, until all have ended.
+/// Opens the state and runs every tenant, each on its own, until all have
+/// ended: one that has halted waits for a person as long as another runs.
 pub(super) async fn tenants(
     config: Config,
     orders: &Orders,
     screen: &Screen,
     clock: Clock,
 ) -> Result<Ended, Failed> {
-    let store = heal::open(&config, &clock).await?;
+    descriptors::allow(config.tenants.len());
+    let memory = Memory::divide(config.max_memory, config.tenants.len())
+        .map_err(|error| Failed::new(Exit::Configuration, "divide the memory").because(error))?;
+    let store = heal::open(&config, &memory, &clock).await?;
+    let budgets = Budgets::after_earlier_runs(&store).await?;
     let client = Client::new(&ClientSettings::default())
         .map_err(|error| Failed::new(Exit::Other, "make an HTTP client").because(error))?;
     let closing = CancellationToken::new();
     let _signals = AbortOnDropHandle::new(tokio::spawn(on_signals(closing.clone())?));
-    let (state, closed) = (store.clone(), closing.clone());
-    let shared = Shared { store, client, clock: clock.clone(), closing, drain: orders.drain };
+    let (wanted, mut wishes) = mpsc::channel(1);
+    let _hangups = AbortOnDropHandle::new(match orders.reload.clone() {
+        Some(flags) => tokio::spawn(reload::on_hangup(flags, config.clone(), wanted)?),
+        None => tokio::spawn(reload::ignored()?),
+    });
+    let told_to_end = closing.clone();
+    let (site_store, state) = (store.clone(), store.clone());
+    let (clock_too, drain) = (clock.clone(), orders.drain);
+    let shared = Shared { store, client, budgets, memory, clock: clock_too, closing, drain };
 
     let started = Instant::now();
-    let mut running = JoinSet::new();
-    let mut meters: Vec<(Arc<str>, Arc<Meter>)> = Vec::new();
-    for tenant in config.tenants {
-        let Some(pace) = tenant::pace(&tenant, orders.once) else {
-            info!(tenant = %tenant.name, "polling is disabled: read only by `run --once`");
-            continue;
-        };
-        let meter = Arc::new(Meter::default());
-        meters.push((tenant.name.as_str().into(), meter.clone()));
-        running.spawn(one(meters.len() - 1, tenant, pace, shared.clone(), meter));
-    }
-    if meters.is_empty() {
-        return Err(Failed::text(
-            Exit::Configuration,
-            "there is no tenant to run: polling is disabled for all",
-        )
-        .hint("use `run --once`, or set `polling_interval`"));
-    }
-
-    let watching = progress::show(meters.clone(), clock, screen.clone(), orders);
+    let mut tenants = Tenants::new(shared, orders.once);
+    let roster = tenants.roster();
+    let site = Site::new(roster.clone(), site_store, orders.warnings.clone(), clock.clone());
+    // Before anything is read: an address that is taken is told at once.
+    let _doors = doors::open(config.admin, &config.state_dir, site).await?;
+    tenants.want(config.tenants);
+    let watching = progress::show(roster, clock, screen.clone(), orders);
     let watching = AbortOnDropHandle::new(tokio::spawn(watching));
-    let mut ended: Vec<(usize, Result<Drained, RunError>)> = Vec::new();
-    while let Some(result) = running.join_next().await {
-        ended.push(result.map_err(|error| Failed::new(Exit::Other, "run a tenant").because(error))?);
+    let mut looks = interval(LOOK_EVERY);
+    let mut staying = false;
+    loop {
+        tokio::select! {
+            more = tenants.next(), if !staying => if !more {
+                let on_its_own = told_to_end.is_cancelled() || state.damage().is_some();
+                staying = orders.stay && !on_its_own && needs_a_person(&tenants);
+                if !staying {
+                    break;
+                }
+                error!("nothing runs any more, and only a person can go on: waiting for SIGHUP or SIGTERM");
+            },
+            Some(wish) = wishes.recv() => {
+                tell(&tenants.want(wish));
+                staying = false;
+            }
+            _ = looks.tick() => {
+                tenants.look_again();
+                staying = staying && !tenants.is_running();
+            }
+            () = told_to_end.cancelled(), if staying => break,
+        }
     }
     drop(watching);
-    ended.sort_by_key(|(number, _)| *number);
     let took = started.elapsed();
-    let failed = ended.iter().find_map(|(number, result)| failure(&meters[*number].0, result));
-    let summaries = meters.iter().map(|(name, meter)| Summary::of(name, meter, took)).collect();
-    let damage = state.damage().filter(|_| !closed.is_cancelled());
+    let ends = tenants.ends();
+    let failed = ends.iter().find_map(|(name, _, end)| failure(name, end));
+    let summaries = ends.iter().map(|(name, meter, _)| Summary::of(name, meter, took)).collect();
+    let damage = state.damage().filter(|_| !told_to_end.is_cancelled());
     Ok(Ended { summaries, failed, damage })
 }
 
-async fn one(
-    number: usize,
-    tenant: config::Tenant,
-    pace: crate::source::Pace,
-    shared: Shared<SledStore>,
-    meter: Arc<Meter>,
-) -> (usize, Result<Drained, RunError>) {
-    (number, tenant::run(tenant, pace, shared, meter).await)
+/// Whether starting again, as it is, would be of no use or walk past a guard.
+fn needs_a_person(tenants: &Tenants<SledStore>) -> bool {
+    tenants.ended().any(|(name, end)| failure(name, end).is_some_and(|failed| failed.is_for_a_person()))
+}
+
+/// Says what a new configuration meant.
+fn tell(changes: &Changes) {
+    let Changes { added, removed, changed, restarted, kept } = changes;
+    for (what, names) in
+        [("added", added), ("removed", removed), ("changed", changed), ("started again", restarted)]
+    {
+        for tenant in names {
+            info!(%tenant, "tenant {what}");
+        }
+    }
+    info!(
+        added = added.len(),
+        removed = removed.len(),
+        changed = changed.len(),
+        restarted = restarted.len(),
+        kept = kept.len(),
+        "the configuration was read again"
+    );
 }
 
 /// What is to be told of a tenant that did not end as it should.
-fn failure(tenant: &str, result: &Result<Drained, RunError>) -> Option<Failed> {
-    match result {
+fn failure(tenant: &str, end: &End) -> Option<Failed> {
+    match end {
         Err(error) => Some(Failed::tenant(tenant, error)),
         Ok(drained) => {
             let stopped =

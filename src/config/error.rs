@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::secret::{SecretError, looks_like_a_token};
+use crate::secret::{SecretError, without_tokens};
 
 /// Why a configuration was refused: at least one problem.
 ///
@@ -24,19 +24,19 @@ impl ConfigError {
         &self.problems
     }
 
+    /// Names keys alone: for a file that is not there.
+    pub(crate) fn without_places(self) -> ConfigError {
+        let bare = |problem| Problem { file: None, place: None, ..problem };
+        ConfigError { problems: self.problems.into_iter().map(bare).collect() }
+    }
+
     pub(super) fn unless_none(problems: Vec<Problem>) -> Result<(), ConfigError> {
         if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
     }
 
-    pub(super) fn unreadable(path: &Path, error: &io::Error) -> ConfigError {
-        let problem = Problem {
-            file: Some(path.to_owned()),
-            place: None,
-            key: String::new(),
-            what: format!("cannot read the configuration: {error}"),
-            hint: Some("name another file with `--config`, or leave it out and use flags".to_owned()),
-        };
-        ConfigError { problems: vec![problem] }
+    /// There is no file with anything in it: no place can be told.
+    pub(super) fn of_the_whole(path: &Path, what: String, hint: &str) -> ConfigError {
+        ConfigError { problems: vec![Problem::of_the_whole(path, what, hint)] }
     }
 
     pub(super) fn contradiction(key: String, what: String, hint: String) -> ConfigError {
@@ -72,6 +72,11 @@ pub struct Problem {
 }
 
 impl Problem {
+    fn of_the_whole(path: &Path, what: String, hint: &str) -> Problem {
+        let (file, hint) = (Some(path.to_owned()), Some(hint.to_owned()));
+        Problem { file, place: None, key: String::new(), what, hint }
+    }
+
     pub(super) fn of_token(key: String, error: &SecretError) -> Problem {
         Problem { file: None, place: None, key, what: error.to_string(), hint: Some(error.hint().to_owned()) }
     }
@@ -106,22 +111,50 @@ pub(super) enum At {
     Named(&'static str),
 }
 
-/// Collects problems, so that a person sees all of them at once.
-#[derive(Debug)]
+/// Collects problems, so that a person sees all of them at once: those of
+/// every file, each under the name of its own.
+#[derive(Debug, Default)]
 pub(super) struct Problems<'t> {
-    text: &'t str,
-    file: Option<&'t Path>,
-    found: Vec<(usize, Problem)>,
-    struck: Vec<String>,
+    files: Vec<(&'t str, &'t Path)>,
+    /// The number of the file that is looked at.
+    file: usize,
+    found: Vec<((usize, usize), Problem)>,
+    struck: Vec<(usize, String)>,
 }
 
 impl<'t> Problems<'t> {
     pub(super) fn in_file(text: &'t str, path: &'t Path) -> Problems<'t> {
-        Problems { text, file: Some(path), found: Vec::new(), struck: Vec::new() }
+        Problems { files: vec![(text, path)], ..Problems::default() }
     }
 
     pub(super) fn on_the_command_line() -> Problems<'t> {
-        Problems { text: "", file: None, found: Vec::new(), struck: Vec::new() }
+        Problems::default()
+    }
+
+    /// Begins another file, and looks at it. Answers its number; the first one's is zero.
+    pub(super) fn begin(&mut self, text: &'t str, path: &'t Path) -> usize {
+        self.files.push((text, path));
+        self.file = self.files.len() - 1;
+        self.file
+    }
+
+    /// Looks at a file again: what is added is in it.
+    pub(super) fn look_at(&mut self, file: usize) {
+        self.file = file;
+    }
+
+    /// The path of a file.
+    pub(super) fn path(&self, file: usize) -> Option<&'t Path> {
+        self.files.get(file).map(|(_, path)| *path)
+    }
+
+    /// Adds that the file that is looked at cannot be read.
+    pub(super) fn unreadable(&mut self, error: &io::Error) {
+        let path = self.path(self.file).unwrap_or(Path::new(""));
+        let what = format!("cannot read the file: {error}");
+        let problem = Problem::of_the_whole(path, what, "every `*.toml` of the folder is read");
+        self.found.push(((self.file, 0), problem));
+        self.strike("tenant".to_owned());
     }
 
     /// Adds a problem.
@@ -136,45 +169,41 @@ impl<'t> Problems<'t> {
             At::Bytes(bytes) => (bytes.start, Some(self.place(bytes.start)), key),
             At::Named(name) => (0, None, *name),
         };
-        let (file, key, what) =
-            (self.file.map(Path::to_owned), without_tokens(key), without_tokens(&what.into()));
-        self.found.push((start, Problem { file, place, key, what, hint: hint.into() }));
+        let file = self.path(self.file).map(Path::to_owned);
+        let (key, what) = (without_tokens(key), without_tokens(&what.into()));
+        self.found.push(((self.file, start), Problem { file, place, key, what, hint: hint.into() }));
     }
 
     /// Notes that a key had a problem and was left out: what is missing in its
     /// table is no news then.
     pub(super) fn strike(&mut self, key: String) {
-        self.struck.push(key);
+        self.struck.push((self.file, key));
     }
 
-    /// Whether a key of this table was left out.
+    /// Whether a key of this table of the file that is looked at was left out.
     pub(super) fn struck_in(&self, table: &str) -> bool {
-        self.struck.iter().any(|key| key.rsplit_once('.').map_or("", |(table, _)| table) == table)
+        let of = |key: &String| key.rsplit_once('.').map_or("", |(table, _)| table) == table;
+        self.struck.iter().any(|(file, key)| *file == self.file && of(key))
+    }
+
+    /// Whether anything was left out, of any file.
+    pub(super) fn struck_any(&self) -> bool {
+        !self.struck.is_empty()
     }
 
     /// Ends the collection. Something was made only if nothing was found.
     pub(super) fn or<T>(mut self, made: Option<T>) -> Result<T, ConfigError> {
-        self.found.sort_by_key(|(start, _)| *start);
+        self.found.sort_by_key(|(place, _)| *place);
         ConfigError::unless_none(self.found.into_iter().map(|(_, problem)| problem).collect())?;
         Ok(made.expect("whoever makes nothing has added a problem"))
     }
 
     fn place(&self, byte: usize) -> (usize, usize) {
-        let before = self.text.get(..byte).unwrap_or(self.text);
+        let text = self.files.get(self.file).map_or("", |(text, _)| text);
+        let before = text.get(..byte).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |end| end + 1);
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
-}
-
-/// Leaves out what may be a token that was written in the wrong place.
-fn without_tokens(text: &str) -> String {
-    let ends = |char: char| !char.is_ascii_alphanumeric() && !"._-".contains(char);
-    let mask = |word: &str| match word.strip_suffix(ends) {
-        Some(rest) if looks_like_a_token(rest) => format!("…{}", &word[rest.len()..]),
-        None if looks_like_a_token(word) => "…".to_owned(),
-        _ => word.to_owned(),
-    };
-    text.split_inclusive(ends).map(mask).collect()
 }
 
 /// Finds what a person probably meant, if it is near enough to name.

@@ -9,6 +9,8 @@ mod tables;
 
 mod read;
 
+mod folder;
+
 mod check;
 
 mod error;
@@ -23,6 +25,7 @@ mod tests;
 
 use std::{
     ffi::OsString,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -35,6 +38,7 @@ pub use flags::{FileFlags, Flags, TenantFlags};
 pub use crate::supervisor::Start;
 use crate::{
     http::Limits,
+    memory::Memory,
     secret::{Claims, TokenSource},
     sink::UploadLimits,
     stream::Stream,
@@ -59,15 +63,34 @@ pub const CONNECT_INTERVAL: Duration = Duration::from_secs(15 * 60);
 /// How many requests to Connect are in flight at once, unless configured.
 pub const CONNECTIONS: usize = 4;
 
+/// The variable that holds the token of the status page, when a flag asks for the page.
+pub const ADMIN_TOKEN: &str = "OPGRAPH_ADMIN_TOKEN";
+
+/// How many readers read each stream's past, unless configured.
+pub const READERS: usize = crate::pipeline::READERS;
+
 /// Everything configured, checked. At least one tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Where the state is kept.
     pub state_dir: PathBuf,
+    /// What the process may take, in bytes: enough for its tenants ([`crate::memory`]).
+    pub max_memory: usize,
     /// Whether tokens may go to hosts beyond 1Password's, JupiterOne's and loopback.
     pub allow_custom_hosts: bool,
+    /// Where a running opgraph shows itself; nowhere if `None`.
+    pub admin: Option<Admin>,
     /// The accounts. No two share a name, a graph file or a place in JupiterOne.
     pub tenants: Vec<Tenant>,
+}
+
+/// Where a running opgraph shows itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// The address. Not loopback's only with a token.
+    pub listen: SocketAddr,
+    /// Where the token is read from that everybody has to show, if there is one.
+    pub token: Option<TokenSource>,
 }
 
 /// One 1Password account and where its records go.
@@ -91,8 +114,10 @@ pub struct Tenant {
     pub connect: Option<Connect>,
     /// JupiterOne, if records go there.
     pub jupiterone: Option<JupiterOne>,
-    /// The local graph, if records go there. Never `None` without `jupiterone`.
+    /// The local graph, if records go there. Never `None` without `jupiterone` or `files`.
     pub graph: Option<Graph>,
+    /// A folder of JupiterOne SDK files, if records go there and nowhere else.
+    pub files: Option<PathBuf>,
 }
 
 /// What happens when a stream has caught up.
@@ -113,6 +138,8 @@ pub struct Events {
     pub token: TokenSource,
     /// The streams to read; `None` is all that the token may read. Never empty.
     pub streams: Option<Vec<Stream>>,
+    /// How many readers read a stream's past at a time, beside its live cursor.
+    pub readers: usize,
     /// The account's limits.
     pub limits: Limits,
 }
@@ -155,6 +182,8 @@ pub struct JupiterOne {
     pub plan: Plan,
     /// Whether request bodies are compressed.
     pub gzip: bool,
+    /// Whether people are told in JupiterOne how the jobs of an instance go.
+    pub job_events: bool,
     /// When an upload is finished.
     pub upload: UploadLimits,
 }
@@ -207,30 +236,62 @@ pub struct Graph {
 }
 
 impl Config {
-    /// Reads a configuration file. Relative paths in it start from its folder.
+    /// Reads a configuration: a file, with the folder of tenants that it names
+    /// if it does; or a folder, of which `opgraph.toml` is the main file if it
+    /// is there. Relative paths start from the folder of the file they are in.
     ///
     /// # Errors
     ///
-    /// Every problem that could be found, not only the first.
+    /// Every problem that could be found in all files, not only the first.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        if path.is_dir() {
+            let (main, text) = folder::main(path)?;
+            return Config::of_files(&text, &main, Some(path));
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let what = format!("cannot read the configuration: {error}");
+            let hint = "name another file with `--config`, or leave it out and use flags";
+            ConfigError::of_the_whole(path, what, hint)
+        })?;
         Config::parse(&text, path)
     }
 
-    /// Reads the text of a configuration file named `path`.
+    /// Reads the text of a configuration file named `path`, and the folder of
+    /// tenants that it names if it does.
     ///
     /// # Errors
     ///
-    /// Every problem that could be found, not only the first.
+    /// Every problem that could be found in all files, not only the first.
     pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
+        Config::of_files(text, path, None)
+    }
+
+    /// Reads the text of the main file, and the tenants `beside` it.
+    fn of_files(text: &str, path: &Path, beside: Option<&Path>) -> Result<Config, ConfigError> {
+        let files;
         let mut problems = error::Problems::in_file(text, path);
-        let config = read::root(text, &mut problems)
-            .and_then(|root| check::config(root, path.parent().unwrap_or(Path::new("")), &mut problems));
+        let root = read::root(text, &mut problems);
+        let home = path.parent().unwrap_or(Path::new(""));
+        files = folder::files(&root, beside, home, path, &mut problems);
+        let mut groups = Vec::new();
+        for (path, text) in &files {
+            let number = problems.begin(text.as_deref().unwrap_or(""), path);
+            let tables = match text {
+                Ok(text) => read::tenants(text, &mut problems).tenant,
+                Err(error) => {
+                    problems.unreadable(error);
+                    Vec::new()
+                }
+            };
+            groups.push(check::Group { file: number, folder: path.parent().unwrap_or(home), tables });
+        }
+        problems.look_at(0);
+        let config = check::config(root, home, groups, &mut problems);
         problems.or(config)
     }
 
-    /// Resolves the command line and the environment: the file that `--config`
-    /// or `OPGRAPH_CONFIG` names, else one tenant from flags.
+    /// Resolves the command line and the environment: the file or folder that
+    /// `--config` or `OPGRAPH_CONFIG` names, else one tenant from flags.
     ///
     /// # Errors
     ///
@@ -249,11 +310,38 @@ impl Config {
             None => {
                 let mut problems = error::Problems::on_the_command_line();
                 let root = flags::tables(&flags.tenant, env, &mut problems);
-                let config = check::config(root, Path::new(""), &mut problems);
+                let config = check::config(root, Path::new(""), Vec::new(), &mut problems);
                 problems.or(config)?
             }
         };
-        Ok(Config { state_dir: state_dir.unwrap_or(config.state_dir), ..config })
+        let mut problems = error::Problems::on_the_command_line();
+        let max_memory = match flags::max_memory(flags, env) {
+            Some(given) => check::max_memory(&given, "", config.tenants.len(), &mut problems),
+            None => Some(config.max_memory),
+        };
+        let max_memory = problems.or(max_memory)?;
+        Ok(Config { state_dir: state_dir.unwrap_or(config.state_dir), max_memory, ..config })
+    }
+
+    /// Shows itself at another address, as a flag said. The token is the
+    /// file's, else the variable [`ADMIN_TOKEN`] if that is set.
+    ///
+    /// # Errors
+    ///
+    /// Other machines reach the address, and there is no token.
+    pub fn with_admin(self, listen: Option<SocketAddr>, env: Env<'_>) -> Result<Config, ConfigError> {
+        let Some(listen) = listen else { return Ok(self) };
+        let of_file = self.admin.and_then(|admin| admin.token);
+        let set = env(ADMIN_TOKEN).is_some_and(|value| !value.is_empty());
+        let token = of_file.or_else(|| set.then(|| TokenSource::Env(ADMIN_TOKEN.to_owned())));
+        match check::admin::refusal(listen, token.is_some()) {
+            Some((what, _)) => {
+                let hint =
+                    format!("set the variable {ADMIN_TOKEN} to a token of its own, or listen on 127.0.0.1");
+                Err(ConfigError::contradiction("--admin".to_owned(), what, hint))
+            }
+            None => Ok(Config { admin: Some(Admin { listen, token }), ..self }),
+        }
     }
 
     /// Finds the state directory for commands that need nothing else: as given,
@@ -278,23 +366,59 @@ impl Config {
     ///
     /// Every token that cannot be read, and every file that others may read.
     pub fn check_tokens(&self) -> Result<(), ConfigError> {
-        let mut problems = Vec::new();
-        for tenant in &self.tenants {
-            let tokens = [
-                ("events.token", Some(&tenant.events.token)),
-                ("connect.token", tenant.connect.as_ref().map(|connect| &connect.token)),
-                ("jupiterone.token", tenant.jupiterone.as_ref().map(|jupiterone| &jupiterone.token)),
-            ];
-            for (key, token) in tokens {
-                if let Some(Err(error)) = token.map(TokenSource::check) {
-                    let key = format!("tenant `{}`: {key}", tenant.name);
-                    problems.push(Problem::of_token(key, &error));
-                }
-            }
-        }
-        ConfigError::unless_none(problems)
+        let tenants = self.tenants.iter().flat_map(Tenant::token_problems);
+        ConfigError::unless_none(self.admin_token_problem().into_iter().chain(tenants).collect())
+    }
+
+    /// Looks at the token of the status page alone: without it nobody may be let in.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or others may read its file.
+    pub fn check_admin_token(&self) -> Result<(), ConfigError> {
+        ConfigError::unless_none(self.admin_token_problem().into_iter().collect())
+    }
+
+    fn admin_token_problem(&self) -> Option<Problem> {
+        let error = self.admin.as_ref()?.token.as_ref()?.check().err()?;
+        Some(Problem::of_token("admin.token".to_owned(), &error))
+    }
+
+    /// Names the first setting of the process, not of a tenant, that is another
+    /// one in `new`: it cannot change while the process runs.
+    pub fn fixed_but_changed(&self, new: &Config) -> Option<&'static str> {
+        // All of them by name, so that no new one is forgotten. The hosts are
+        // looked at while reading.
+        let Config { state_dir, max_memory, allow_custom_hosts: _, admin, tenants: _ } = self;
+        let by_default = |of: &Config| of.max_memory == Memory::by_default(of.tenants.len());
+        let same_memory = *max_memory == new.max_memory || by_default(self) && by_default(new);
+        let fixed = [
+            ("state_dir", *state_dir == new.state_dir),
+            ("max_memory", same_memory),
+            ("admin", *admin == new.admin),
+        ];
+        fixed.into_iter().find(|(_, same)| !same).map(|(key, _)| key)
+    }
+}
+
+impl Tenant {
+    /// Every token it needs, by its key.
+    pub fn tokens(&self) -> impl Iterator<Item = (&'static str, &TokenSource)> {
+        let connect = self.connect.as_ref().map(|connect| ("connect.token", &connect.token));
+        let jupiterone = self.jupiterone.as_ref().map(|jupiterone| ("jupiterone.token", &jupiterone.token));
+        [Some(("events.token", &self.events.token)), connect, jupiterone].into_iter().flatten()
+    }
+
+    /// The tokens that cannot be read, and the files that others may read.
+    /// Nobody is contacted; the `op` CLI is not run.
+    pub fn token_problems(&self) -> Vec<Problem> {
+        let problem = |(key, token): (&str, &TokenSource)| {
+            let error = token.check().err()?;
+            Some(Problem::of_token(format!("tenant `{}`: {key}", self.name), &error))
+        };
+        self.tokens().filter_map(problem).collect()
     }
 }
 
 /// How the environment is looked up; an argument, so that tests need not change their own.
-type Env<'e> = &'e dyn Fn(&str) -> Option<OsString>;
+pub type Env<'e> = &'e dyn Fn(&str) -> Option<OsString>;

@@ -1,5 +1,6 @@
 //! From text to tables: what serde says, said so that a person can act on it.
 
+use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 use toml::{
     Spanned,
@@ -8,16 +9,32 @@ use toml::{
 
 use super::{
     error::{At, Problems, nearest},
-    tables::{KEYS, Root},
+    tables::{KEYS, Root, TenantsFile},
 };
 
-/// What is planned, and refused until it works.
-const LATER: &[(&str, &str)] = &[("", "admin")];
+/// Which file a text is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum File {
+    /// The only one, or the main one of several.
+    Main,
+    /// One of a folder of tenants.
+    Tenants,
+}
+
+/// Reads the tables of the only file, or of the main one of several.
+pub(super) fn root(text: &str, problems: &mut Problems<'_>) -> Root {
+    tables(text, File::Main, problems)
+}
+
+/// Reads the tables of a file of a folder of tenants.
+pub(super) fn tenants(text: &str, problems: &mut Problems<'_>) -> TenantsFile {
+    tables(text, File::Tenants, problems)
+}
 
 /// Reads the tables. A key that cannot be read is left out and reading begins
-/// anew, so that all problems of the file come to light in one go. `None` if
-/// the text is not TOML.
-pub(super) fn root(text: &str, problems: &mut Problems<'_>) -> Option<Root> {
+/// anew, so that all problems of the file come to light in one go. Nothing is
+/// left of a text that is not TOML.
+fn tables<T: DeserializeOwned + Default>(text: &str, file: File, problems: &mut Problems<'_>) -> T {
     let (mut tree, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let hint =
@@ -25,32 +42,33 @@ pub(super) fn root(text: &str, problems: &mut Problems<'_>) -> Option<Root> {
         problems.add(&At::Bytes(error.span().unwrap_or(0..0)), "", error.message(), hint.to_owned());
     }
     if !errors.is_empty() {
-        return None;
+        problems.strike("tenant".to_owned());
+        return T::default();
     }
     loop {
         let deserializer = toml::Deserializer::from(tree.clone());
         let error = match serde_path_to_error::deserialize(deserializer) {
-            Ok(root) => return Some(root),
+            Ok(tables) => return tables,
             Err(error) => error,
         };
         let (key, table) = (written(error.path()), table_of(error.path()));
         let at = At::Bytes(error.inner().span().unwrap_or(0..0));
-        let (what, hint) = explain(error.inner().message(), &key, &table);
+        let (what, hint) = explain(error.inner().message(), &key, &table, file);
         problems.add(&at, &key, what, hint);
         let left_out = strike(tree.get_mut(), error.path());
         problems.strike(key);
         if !left_out {
-            return None;
+            return T::default();
         }
     }
 }
 
 /// Turns serde's words into what is wrong and what to write. Strings that were
 /// in the file are not repeated.
-fn explain(error: &str, key: &str, table: &[&str]) -> (String, Option<String>) {
+fn explain(error: &str, key: &str, table: &[&str], file: File) -> (String, Option<String>) {
     if error.starts_with("unknown field") {
         let wrong = key.rsplit('.').next().unwrap_or(key);
-        return unknown(wrong, table);
+        return unknown(wrong, table, file);
     }
     if let Some((found, expected)) =
         error.strip_prefix("invalid type: ").and_then(|rest| rest.split_once(", expected "))
@@ -81,7 +99,7 @@ fn explain(error: &str, key: &str, table: &[&str]) -> (String, Option<String>) {
     (error.to_owned(), Some("docs/config.example.toml shows how every key is written".to_owned()))
 }
 
-fn unknown(wrong: &str, table: &[&str]) -> (String, Option<String>) {
+fn unknown(wrong: &str, table: &[&str], file: File) -> (String, Option<String>) {
     let place = match table {
         [] => 0,
         ["tenant"] => 1,
@@ -89,15 +107,19 @@ fn unknown(wrong: &str, table: &[&str]) -> (String, Option<String>) {
         ["tenant", "jupiterone"] => 3,
         ["tenant", "graph"] => 4,
         ["tenant", "connect"] => 5,
+        ["admin"] => 8,
         [.., "token"] => 6,
         _ => 7,
     };
-    if LATER.contains(&(table.join(".").as_str(), wrong)) {
-        return (format!("this version does not have `[{wrong}]`"), Some("remove the section".to_owned()));
+    let (of_folder, at_top) = (file == File::Tenants, place == 0);
+    if of_folder && at_top && KEYS[0].1.contains(&wrong) {
+        let hint = "it concerns all tenants: write it into the main file";
+        return ("this key has no place in a folder of tenants".to_owned(), Some(hint.to_owned()));
     }
-    let (_, known) = KEYS[place];
+    let known = if of_folder && at_top { &["tenant"][..] } else { KEYS[place].1 };
     let elsewhere = KEYS.iter().enumerate().filter(|(at, (_, keys))| *at != place && keys.contains(&wrong));
-    let homes: Vec<&str> = elsewhere.map(|(_, (home, _))| *home).collect();
+    let home = |at: usize| if of_folder && at == 0 { "the top of the main file" } else { KEYS[at].0 };
+    let homes: Vec<&str> = elsewhere.map(|(at, _)| home(at)).collect();
     let hint = if let Some(meant) = nearest(wrong, known.iter().copied()) {
         format!("did you mean `{meant}`?")
     } else if !homes.is_empty() {

@@ -28,14 +28,36 @@ type Text = Option<Given<String>>;
 
 // Every key is optional here, so that what is missing is found with the rest.
 
-/// The file.
+/// The file, or the main one of several.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Root {
     pub(super) state_dir: Text,
+    pub(super) max_memory: Text,
     pub(super) allow_custom_hosts: Option<bool>,
+    #[serde(default, deserialize_with = "table")]
+    pub(super) admin: Option<Given<AdminTable>>,
+    pub(super) tenants: Text,
     #[serde(default)]
     pub(super) tenant: Vec<Given<TenantTable>>,
+}
+
+/// A file of a folder of tenants: whoever may write one of these may not
+/// change what concerns the others.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TenantsFile {
+    #[serde(default)]
+    pub(super) tenant: Vec<Given<TenantTable>>,
+}
+
+/// `[admin]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AdminTable {
+    pub(super) listen: Text,
+    #[serde(default, deserialize_with = "table")]
+    pub(super) token: Option<Given<TokenTable>>,
 }
 
 /// `[[tenant]]`
@@ -66,6 +88,7 @@ pub(super) struct EventsTable {
     #[serde(default, deserialize_with = "table")]
     pub(super) token: Option<Given<TokenTable>>,
     pub(super) streams: Option<Given<Vec<Given<String>>>>,
+    pub(super) readers: Option<Given<i64>>,
     #[serde(default, deserialize_with = "table")]
     pub(super) limits: Option<Given<LimitsTable>>,
 }
@@ -102,6 +125,7 @@ pub(super) struct JupiterOneTable {
     pub(super) scope: Text,
     pub(super) source: Text,
     pub(super) gzip: Option<bool>,
+    pub(super) job_events: Option<bool>,
     pub(super) upload_age: Option<Given<DurationText>>,
     pub(super) upload_events: Option<Given<i64>>,
 }
@@ -185,7 +209,7 @@ impl<'de, T: Deserialize<'de>> de::Visitor<'de> for TableVisitor<T> {
 
 /// The keys of each table. The table is named as a person writes it.
 pub(super) const KEYS: &[(&str, &[&str])] = &[
-    ("the top of the file", &["state_dir", "allow_custom_hosts", "tenant"]),
+    ("the top of the file", &["state_dir", "max_memory", "allow_custom_hosts", "admin", "tenants", "tenant"]),
     (
         "`[[tenant]]`",
         &[
@@ -201,7 +225,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "graph",
         ],
     ),
-    ("`[tenant.events]`", &["base_url", "token", "streams", "limits"]),
+    ("`[tenant.events]`", &["base_url", "token", "streams", "readers", "limits"]),
     (
         "`[tenant.jupiterone]`",
         &[
@@ -212,6 +236,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "scope",
             "source",
             "gzip",
+            "job_events",
             "upload_age",
             "upload_events",
         ],
@@ -220,4 +245,5 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("`[tenant.connect]`", &["base_url", "token", "interval", "item_details", "connections"]),
     ("`token`", &["env", "file", "op"]),
     ("`limits`", &["per_minute", "per_hour"]),
+    ("`[admin]`", &["listen", "token"]),
 ];

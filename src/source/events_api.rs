@@ -5,21 +5,22 @@ use std::{
     num::NonZeroU32,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicI64, AtomicU32, Ordering::Relaxed},
     },
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use opgraph_state::{Cursor, SourceInfo, UnixMs, die_at};
 use reqwest::Method;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize};
-use tracing::warn;
+use tracing::{Instrument, info_span, warn};
 use url::Url;
 
 use super::Source;
 use crate::{
     http::{Answer, Asked, Body, Budget, Client, Failure, Outcome, Patience, Remedy, Request, until_done},
-    stream::{Read, Stream, read_page},
+    stream::{Read, Stream, Texts, read_page_of},
     telemetry::Meter,
 };
 
@@ -41,7 +42,13 @@ pub struct EventsApi {
     budget: Arc<Budget>,
     patience: Patience,
     account: Option<String>,
+    /// Whose pages these are, in logs and traces.
+    tenant: Arc<str>,
+    /// The latest time that an answer told; `i64::MIN` before.
+    time: Arc<AtomicI64>,
     meter: Arc<Meter>,
+    /// Memory for pages, of all clones.
+    texts: Texts,
 }
 
 /// What the token may do (`GET /api/v2/auth/introspect`).
@@ -69,13 +76,20 @@ impl Introspection {
     }
 }
 
-/// The two request bodies. Never both: `limit` travels inside a cursor. Never
-/// `end_time`: a cursor made with one ends there.
+/// The two request bodies. Never both: `limit` travels inside a cursor. `end_time`
+/// for windows only: a cursor made with one ends there.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Ask<'a> {
-    Since { limit: u32, start_time: String },
-    After { cursor: &'a str },
+    Since {
+        limit: u32,
+        start_time: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        end_time: Option<String>,
+    },
+    After {
+        cursor: &'a str,
+    },
 }
 
 impl EventsApi {
@@ -88,12 +102,41 @@ impl EventsApi {
         patience: Patience,
         meter: Arc<Meter>,
     ) -> EventsApi {
-        EventsApi { client, base_url, token, budget, patience, account: None, meter }
+        EventsApi {
+            client,
+            base_url,
+            token,
+            budget,
+            patience,
+            account: None,
+            tenant: "".into(),
+            time: Arc::new(AtomicI64::new(i64::MIN)),
+            meter,
+            texts: Texts::default(),
+        }
+    }
+
+    /// Makes requests from another budget: the account's turned out to be another one.
+    pub fn from_budget(mut self, budget: Arc<Budget>) -> EventsApi {
+        self.budget = budget;
+        self
     }
 
     /// Pins the account that the cursors belong to.
     pub fn of_account(mut self, account: Option<String>) -> EventsApi {
         self.account = account;
+        self
+    }
+
+    /// Names the tenant that the pages are for.
+    pub fn of_tenant(mut self, tenant: Arc<str>) -> EventsApi {
+        self.tenant = tenant;
+        self
+    }
+
+    /// Keeps pages in memory that others share.
+    pub fn with_texts(mut self, texts: Texts) -> EventsApi {
+        self.texts = texts;
         self
     }
 
@@ -135,10 +178,14 @@ impl EventsApi {
     {
         let failed = |failure: &Failure| {
             self.meter.retries.add(1);
+            if failure.status == Some(429) {
+                self.meter.throttled.add(1);
+            }
             warn!(error = %failure, cause = %failure.cause, "request failed, trying again");
         };
         until_done(Some(&self.budget), &self.patience, failed, || {
             self.meter.requests.add(1);
+            self.meter.budgeted.add(1);
             attempt()
         })
         .await
@@ -160,11 +207,15 @@ impl EventsApi {
             _ => Remedy::Retry { after: Some(self.patience.first) },
         };
         self.until_done(|| async {
-            let answer = self.client.send(request).await.map_err(|failure| match failure.status {
+            let sent = self.client.send_into(request, self.texts.take()).await;
+            let answer = sent.map_err(|failure| match failure.status {
                 Some(200..300) => Failure { remedy: remedy(), ..failure },
                 _ => failure,
             })?;
-            let Answer { status, body } = answer;
+            let Answer { status, date, body } = answer;
+            if let Some(told) = date.and_then(instant) {
+                self.time.fetch_max(told.0, Relaxed);
+            }
             read(body).map_err(|cause| Failure {
                 doing: request.doing.clone(),
                 status: Some(status),
@@ -199,11 +250,13 @@ pub fn not_allowed(stream: Stream) -> Remedy {
 
 impl Source for EventsApi {
     async fn page(&self, stream: Stream, at: &Cursor) -> Result<Read, Failure> {
+        let first = |start: UnixMs, end: Option<UnixMs>| {
+            let (start_time, end_time) = (rfc3339(start), end.map(rfc3339));
+            (Asked::FirstPage, Ask::Since { limit: PAGE_SIZE.get(), start_time, end_time })
+        };
         let (asked, ask) = match at {
-            Cursor::Since(at) => {
-                let ask = Ask::Since { limit: PAGE_SIZE.get(), start_time: rfc3339(*at) };
-                (Asked::FirstPage, ask)
-            }
+            Cursor::Since(at) => first(*at, None),
+            Cursor::Between { from, to, .. } => first(*from, Some(*to)),
             Cursor::Token(cursor) => (Asked::NextPage, Ask::After { cursor }),
         };
         let doing = format!("read a page of `{}`", stream.name());
@@ -213,13 +266,18 @@ impl Source for EventsApi {
         let hint = "nothing was skipped: the stream goes on from its cursor once the API answers as documented, or with a newer opgraph";
         let read = |body| {
             die_at!("fetch.answered");
-            read_page(stream, body).map_err(Into::into)
+            read_page_of(stream, body, Some(self.texts.clone())).map_err(Into::into)
         };
         die_at!("fetch.before");
-        match self.until_sensible(&request, hint, read).await {
+        let span = info_span!("page", tenant = &*self.tenant, stream = stream.name());
+        match self.until_sensible(&request, hint, read).instrument(span).await {
             Err(failure) if failure.status == Some(401) => Err(self.explain(stream, failure).await),
             read => read,
         }
+    }
+
+    fn time(&self) -> Option<UnixMs> {
+        Some(UnixMs(self.time.load(Relaxed))).filter(|told| told.0 > i64::MIN)
     }
 
     fn info(&self) -> SourceInfo {
@@ -229,6 +287,12 @@ impl Source for EventsApi {
             page_size: PAGE_SIZE.get(),
         }
     }
+}
+
+/// A time since 1970.
+fn instant(at: SystemTime) -> Option<UnixMs> {
+    let since = at.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_millis()).ok().map(UnixMs)
 }
 
 /// Writes a time as the API wants it.

@@ -32,6 +32,22 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// The supervisor itself ended; what it said of that has been logged.
+    pub(crate) fn unexpected() -> RunError {
+        RunError::Setup {
+            what: "the supervisor of the tenant panicked".to_owned(),
+            remedy: Remedy::halt("start again, and please report it with the log"),
+        }
+    }
+
+    /// What is shown of it: why, and what a person can do.
+    pub(crate) fn said(&self) -> String {
+        match self.remedy().hint() {
+            Some(hint) => format!("{}; hint: {hint}", chain(self)),
+            None => chain(self),
+        }
+    }
+
     /// What to do about it.
     pub fn remedy(&self) -> Remedy {
         match self {
@@ -61,7 +77,9 @@ pub fn store_remedy(error: &StoreError) -> Remedy {
             return Remedy::halt("nothing was changed: see what is there with `opgraph quarantine list`");
         }
         // A page went missing between two others: start again from the checkpoint.
-        StoreError::Refused(Refused::NotChained { .. }) => return Remedy::RETRY,
+        StoreError::Refused(Refused::NotChained { .. } | Refused::NoSuchWindow { .. }) => {
+            return Remedy::RETRY;
+        }
         StoreError::Refused(Refused::HasCheckpoints { .. }) => {
             "say `--force` to replace them: the next run reads again from the imported ones"
         }

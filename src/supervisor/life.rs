@@ -6,10 +6,10 @@ use opgraph_state::{Claim, Cursor, Epoch, Store, StoreError, UnixMs, die_at};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use super::{Access, Outside, RunError, Shared, Tenant};
+use super::{Access, Outside, RunError, Shared, Tenant, budgets::Asking};
 use crate::{
     clock::Clock,
-    http::{self, Budget, Failure, Halt, Remedy},
+    http::{self, Failure, Halt, Remedy},
     pipeline::{self, Drained, Run, Stopped, snapshot::Snapshots},
     source::events_api::{EventsApi, not_allowed},
     stream::Stream,
@@ -31,7 +31,7 @@ pub(super) struct Life<'a, O, T> {
 
 impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
     /// Claims the tenant, runs its pipeline, releases it.
-    pub(super) async fn run(&self, budget: &mut Option<Arc<Budget>>) -> Result<Drained, RunError> {
+    pub(super) async fn run(&self) -> Result<Drained, RunError> {
         let Shared { store, clock, .. } = self.shared;
         let name = &self.tenant.name;
         let wanted = self.tenant.streams.clone().unwrap_or_else(|| Stream::ALL.to_vec());
@@ -48,10 +48,8 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         info!(epoch = epoch.0, "run started");
         store.renew(name, epoch, now.plus(LEASE)).await?;
         die_at!("renew.after");
-        let budget = budget
-            .get_or_insert_with(|| Arc::new(Budget::new(self.tenant.rate, idle(claim.active_until, now))));
-
-        let pipeline = self.pipeline(claim, access, wanted, first, budget.clone());
+        self.meter.in_quarantine.set(store.quarantine_len(name).await?);
+        let pipeline = self.pipeline(claim, access, wanted, first);
         let result = tokio::select! {
             result = self.drained_in_time(pipeline) => result,
             error = stay_alive(store, name, epoch, clock) => Err(error.into()),
@@ -72,28 +70,56 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         access: Access,
         wanted: Vec<Stream>,
         first: UnixMs,
-        budget: Arc<Budget>,
     ) -> Result<Drained, RunError> {
-        let Shared { store, client, clock, closing, .. } = self.shared;
+        let Shared { store, client, memory, clock, budgets, closing, .. } = self.shared;
         let name = &self.tenant.name;
         self.warn_of_expiry(&access);
 
+        // Whose requests these are is told by the token, else by what it read
+        // before; for certain by the first answer.
+        let stored = claim.checkpoints.values().find_map(|checkpoint| checkpoint.source.account.clone());
+        let told = access.account.or(stored);
+        let asking = Asking {
+            tenant: name,
+            account: told.as_deref(),
+            limits: self.tenant.rate,
+            active_until: claim.active_until,
+            now: clock.now(),
+        };
+        let budget = budgets.join(asking);
+        self.meter.budget.set(Some(budget.clone()));
+        let made = budget.granted();
         let api = EventsApi::new(
             client.clone(),
             access.base_url,
             access.token,
-            budget,
+            budget.clone(),
             self.tenant.patience,
             self.meter.clone(),
-        );
+        )
+        .of_tenant(name.clone());
         let introspection = tokio::select! {
             introspection = api.introspect() => introspection?,
             () = closing.cancelled() => return Ok(Drained::default()),
         };
         die_at!("introspect.after");
         let account = introspection.account_uuid.clone();
+        let api = match account.as_deref().filter(|account| told.as_deref() != Some(*account)) {
+            None => api,
+            Some(_) => {
+                let whole = budgets.join(Asking { account: account.as_deref(), ..asking });
+                self.meter.budget.set(Some(whole.clone()));
+                // What was asked before anybody knew whose budget it takes is paid for now.
+                tokio::select! {
+                    () = whole.pay(budget.granted() - made) => (),
+                    () = closing.cancelled() => return Ok(Drained::default()),
+                }
+                api.from_budget(whole)
+            }
+        };
         let (mut streams, mut drained) = (Vec::new(), Drained::default());
         for stream in wanted {
+            self.meter.stream(stream).wanted.set(1);
             let Some(checkpoint) = claim.checkpoints.get(stream.name()).cloned() else { continue };
             same_account(checkpoint.source.account.as_deref(), account.as_deref(), name)?;
             if introspection.may_read(stream) {
@@ -128,7 +154,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         let run = Run {
             tenant: name.clone(),
             epoch: claim.epoch,
-            source: Arc::new(api.of_account(account)),
+            source: Arc::new(api.of_account(account).with_texts(memory.texts())),
             snapshots,
             sink: Arc::new(sink),
             store: store.clone(),
@@ -137,6 +163,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
             pace: self.tenant.pace,
             mapping: self.tenant.mapping.clone(),
             limits: self.tenant.limits,
+            allowance: Some(memory.pages()),
             clock: clock.clone(),
             meter: self.meter.clone(),
             closing: closing.clone(),
@@ -166,6 +193,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         let remedy = not_allowed(stream);
         let hint = remedy.hint().unwrap_or_default().to_owned();
         warn!(stream = stream.name(), hint, "stream parked");
+        self.meter.parks.add(1);
         self.meter.stream(stream).state.set(StreamState::Parked(hint));
         Failure {
             doing: format!("read `{}`", stream.name()),
@@ -203,26 +231,39 @@ fn same_account(stored: Option<&str>, now: Option<&str>, tenant: &str) -> Result
     }
 }
 
-/// How long the account has certainly made no request, as [`Budget::new`] wants it.
-///
-/// | earlier runs were active | answer                                          |
-/// |--------------------------|-------------------------------------------------|
-/// | never                    | none: a full budget                             |
-/// | until some time ago      | that time: what has been refilled since         |
-/// | until some time to come  | zero: an empty budget, which refills at once    |
-///
-/// The last is a run that was killed within its lease, or a clock that was set
-/// back, by however much: the budget itself never asks the wall clock.
-pub fn idle(active_until: Option<UnixMs>, now: UnixMs) -> Option<Duration> {
-    active_until.map(|until| now.since(until))
-}
-
 /// Says again and again that the run is alive, until it is not the tenant's newest any more.
+///
+/// All tenants do so at the same moments of the clock, so that they share the
+/// syncs: otherwise a thousand idle ones cost fifty commits a second.
 async fn stay_alive<T: Store>(store: &T, tenant: &str, epoch: Epoch, clock: &Clock) -> StoreError {
     loop {
-        sleep(RENEW_EVERY).await;
+        sleep(until_the_beat(clock.now())).await;
         if let Err(error) = store.renew(tenant, epoch, clock.now().plus(LEASE)).await {
             return error;
+        }
+    }
+}
+
+/// How long it is until the next moment at which all tenants renew, or the one
+/// after that if it is near: between a half and one and a half of the usual
+/// pause, whatever the clock says.
+fn until_the_beat(now: UnixMs) -> Duration {
+    let every = RENEW_EVERY.as_millis() as u64;
+    let since = now.0.rem_euclid(every as i64).unsigned_abs();
+    let until = every - since;
+    Duration::from_millis(if until < every / 2 { until + every } else { until })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_tenants_renew_at_the_same_moments_and_well_within_the_lease() {
+        for now in (-70_000..70_000).step_by(7) {
+            let pause = until_the_beat(UnixMs(now));
+            assert_eq!((now + pause.as_millis() as i64).rem_euclid(20_000), 0, "{now}");
+            assert!(pause >= RENEW_EVERY / 2 && pause * 3 / 2 < LEASE, "{now}: {pause:?}");
         }
     }
 }

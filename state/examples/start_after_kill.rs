@@ -116,6 +116,8 @@ async fn fill(dir: &Path) {
                     seen: ids.chunks(1000).map(<[_]>::to_vec).collect(),
                     rewound: false,
                     through: true,
+                    window: None,
+                    split: None,
                 }
             };
             let mut entry = || {

@@ -14,6 +14,8 @@ mod cursor;
 
 mod checkpoint;
 
+mod window;
+
 mod cursors;
 
 mod run;
@@ -60,3 +62,4 @@ pub use sled_store::bend::lose_ids;
 pub use sled_store::{Compacted, Findings, Healed, OpenOptions, SledStore, TreeFindings, compact, verify};
 pub use store::{Claim, Store, StoreError, UploadNote};
 pub use time::UnixMs;
+pub use window::{EDGE, OfWindow, SHORTEST, Split, Window};

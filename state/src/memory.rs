@@ -320,6 +320,10 @@ impl Store for MemoryStore {
         self.read(tenant, |tenant| tenant.quarantine.len() as u64)
     }
 
+    async fn active_until(&self, tenant: &str) -> Result<Option<UnixMs>, StoreError> {
+        self.read(tenant, |tenant| tenant.run.and_then(|run| run.active_until))
+    }
+
     async fn checkpoints(&self) -> Result<BTreeMap<String, BTreeMap<String, Checkpoint>>, StoreError> {
         let of = |tenant: &Tenant| -> BTreeMap<String, Checkpoint> {
             tenant.streams.iter().map(|(name, stream)| (name.clone(), stream.checkpoint.clone())).collect()

@@ -160,6 +160,9 @@ pub trait Store: Send + Sync + 'static {
     /// Counts a tenant's quarantine without reading the bodies.
     fn quarantine_len(&self, tenant: &str) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
+    /// Returns until when a tenant's runs may have made requests; `None` if it never had one.
+    fn active_until(&self, tenant: &str) -> impl Future<Output = Result<Option<UnixMs>, StoreError>> + Send;
+
     /// Returns every checkpoint, by tenant and stream.
     fn checkpoints(
         &self,

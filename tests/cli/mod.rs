@@ -8,6 +8,8 @@ mod damage;
 
 mod failures;
 
+mod files;
+
 mod full_size;
 
 mod journeys;
@@ -18,6 +20,14 @@ mod kills;
 
 mod leaks;
 
+mod shown;
+
+mod traces;
+
 mod quarantine;
+
+mod setup;
+
+mod stay;
 
 mod wire;

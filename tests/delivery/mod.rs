@@ -6,6 +6,10 @@ mod simulation;
 
 mod flow;
 
+mod sharing;
+
+mod quiet;
+
 mod rewind;
 
 mod clocks;
@@ -17,3 +21,5 @@ mod quarantine;
 mod connect;
 
 mod versions;
+
+mod windows;

@@ -184,7 +184,7 @@ async fn still<T>(work: impl Future<Output = T>) -> T {
 impl Store for Still {
     passed_on! { still;
         claim commit renew release rewind import note_upload seen directory directory_shard listed_vaults listed_items quarantined
-        quarantine_list quarantine_entry quarantine_drop quarantine_len checkpoints
+        quarantine_list quarantine_entry quarantine_drop quarantine_len active_until checkpoints
     }
 }
 

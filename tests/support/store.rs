@@ -48,6 +48,8 @@ macro_rules! passed_on {
         # $through; quarantine_drop(tenant: &str, ids: Vec<opgraph_state::QuarantineId>) -> ()); };
     (@ $through:path; quarantine_len) => { $crate::support::store::passed_on!(
         # $through; quarantine_len(tenant: &str) -> u64); };
+    (@ $through:path; active_until) => { $crate::support::store::passed_on!(
+        # $through; active_until(tenant: &str) -> Option<opgraph_state::UnixMs>); };
     (@ $through:path; checkpoints) => { $crate::support::store::passed_on!(
         # $through; checkpoints()
         -> std::collections::BTreeMap<String, std::collections::BTreeMap<String, opgraph_state::Checkpoint>>); };

@@ -1,5 +1,15 @@
 //! Many tenants in one process: one's failure is not another's.
 
+mod place;
+
+mod set;
+
+mod isolation;
+
+mod account;
+
+mod reload;
+
 use opgraph_simulator::{Config, Endpoint, Fault, Script, Simulator};
 
 use crate::support::program::{Place, ended, held};

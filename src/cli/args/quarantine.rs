@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::Destination;
 use crate::config::{FileFlags, Flags};
 
 /// `opgraph quarantine`
@@ -74,6 +75,9 @@ pub struct RetryEntries {
     /// Write what came of it as JSON, one object a tenant
     #[arg(long)]
     pub json: bool,
+    /// Where records go.
+    #[command(flatten)]
+    pub destination: Destination,
     /// Where the configuration comes from.
     #[command(flatten)]
     pub flags: Flags,

@@ -4,6 +4,8 @@ mod events;
 
 mod connect;
 
+pub(super) mod admin;
+
 mod jupiterone;
 
 mod access;
@@ -19,34 +21,89 @@ use super::{
     tables::{DurationText, Given, GraphTable, Root, StartText, TenantTable},
     values,
 };
+use crate::memory::{MAX_MEMORY, Memory, Size};
 
 /// The longest tenant name, in characters.
 const LONGEST_NAME: usize = 64;
 
-/// Checks the whole configuration. Relative paths start from `folder`. `None`
-/// only if a problem was added, now or before.
-pub(super) fn config(root: Root, folder: &Path, problems: &mut Problems<'_>) -> Option<Config> {
+/// The tenants of one file.
+pub(super) struct Group<'f> {
+    /// Its number among the files.
+    pub(super) file: usize,
+    /// Where its relative paths start.
+    pub(super) folder: &'f Path,
+    pub(super) tables: Vec<Given<TenantTable>>,
+}
+
+/// Checks the whole configuration: the main file, whose relative paths start
+/// from `folder`, and the groups of tenants of other files. `None` only if a
+/// problem was added, now or before.
+pub(super) fn config<'f>(
+    mut root: Root,
+    folder: &'f Path,
+    mut groups: Vec<Group<'f>>,
+    problems: &mut Problems<'_>,
+) -> Option<Config> {
     let allow_custom_hosts = root.allow_custom_hosts.unwrap_or(false);
     let mut check = Check { folder, allow_custom_hosts, problems };
     let state_dir = check.path(root.state_dir.as_ref(), "state_dir", STATE_DIR);
-    if root.tenant.is_empty() && !check.problems.struck_in("") {
+    groups.insert(0, Group { file: 0, folder, tables: std::mem::take(&mut root.tenant) });
+    if groups.iter().all(|group| group.tables.is_empty()) && !check.problems.struck_any() {
+        let (at, key) = match &root.tenants {
+            Some(given) => (&given.at, "tenants"),
+            None => (&At::Bytes(0..0), "tenant"),
+        };
         check.problems.add(
-            &At::Bytes(0..0),
-            "tenant",
+            at,
+            key,
             "there is no tenant",
             "write a section `[[tenant]]` with a `name`, and `[tenant.events]` with a `token`".to_owned(),
         );
     }
+    let admin = root.admin.as_ref().map(|table| check.admin(table));
     let mut tenants = Vec::new();
-    for (n, table) in root.tenant.iter().enumerate() {
-        tenants.push(check.tenant(table, &format!("tenant[{n}]")));
+    for group in &groups {
+        check.problems.look_at(group.file);
+        check.folder = group.folder;
+        for (n, table) in group.tables.iter().enumerate() {
+            tenants.push((group.file, n, table, check.tenant(table, &format!("tenant[{n}]"))));
+        }
     }
-    check.no_two_share(&root.tenant, &tenants);
+    check.no_two_share(&tenants);
+    check.problems.look_at(0);
+    let max_memory = match &root.max_memory {
+        Some(given) => max_memory(given, "max_memory", tenants.len(), check.problems),
+        None => Some(Memory::by_default(tenants.len())),
+    };
     Some(Config {
         state_dir: state_dir?,
+        max_memory: max_memory?,
         allow_custom_hosts,
-        tenants: tenants.into_iter().collect::<Option<_>>()?,
+        admin: admin.map_or(Some(None), |made| made.map(Some))?,
+        tenants: tenants.into_iter().map(|(.., tenant)| tenant).collect::<Option<_>>()?,
     })
+}
+
+/// Reads what the process may take, which has to do for so many tenants.
+pub(super) fn max_memory(
+    given: &Given<String>,
+    key: &str,
+    tenants: usize,
+    problems: &mut Problems<'_>,
+) -> Option<usize> {
+    let read = values::size(&given.value).and_then(|max| match Memory::divide(max, tenants) {
+        Ok(_) => Ok(max),
+        Err(error) => {
+            Err(format!("{error}; write a larger size, or leave it out: {} is the default", Size(MAX_MEMORY)))
+        }
+    });
+    let sentence = match read {
+        Ok(max) => return Some(max),
+        Err(sentence) => sentence,
+    };
+    let (what, hint) = sentence.split_once("; ").unwrap_or((&sentence, ""));
+    problems.add(&given.at, key, what, hint.to_owned());
+    None
 }
 
 struct Check<'c, 'p> {
@@ -95,6 +152,8 @@ impl Check<'_, '_> {
             connect: connect.map_or(Some(None), |made| made.map(Some))?,
             jupiterone: jupiterone.map_or(Some(None), |made| made.map(Some))?,
             graph: graph.map_or(Some(None), |made| made.map(Some))?,
+            // Only a command line can ask for them.
+            files: None,
         })
     }
 

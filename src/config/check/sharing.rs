@@ -14,16 +14,21 @@ use crate::config::{
 
 impl Check<'_, '_> {
     /// Two tenants that write to the same place would delete or overwrite each
-    /// other's records.
-    pub(super) fn no_two_share(&mut self, tables: &[Given<TenantTable>], tenants: &[Option<Tenant>]) {
+    /// other's records. A tenant is known by its file and its number there.
+    pub(super) fn no_two_share(&mut self, tenants: &[(usize, usize, &Given<TenantTable>, Option<Tenant>)]) {
         let mut taken = HashMap::new();
-        for (n, (given, tenant)) in tables.iter().zip(tenants).enumerate() {
+        for (file, n, given, tenant) in tenants {
             let Some(tenant) = tenant else { continue };
             let table = &given.value;
+            self.problems.look_at(*file);
             let name = table.name.as_ref().map(|name| &name.at);
             let mut claim = |what: Place, at: Option<&At>, key: &str, hint: &str| {
-                if let Some(first) = taken.get(&what) {
-                    let what = format!("tenant[{first}] has this {} too", what.kind());
+                if let Some((in_file, first)) = taken.get(&what) {
+                    let mut whose = format!("tenant[{first}]");
+                    if let Some(path) = self.problems.path(*in_file).filter(|_| in_file != file) {
+                        whose.push_str(&format!(" of {}", path.display()));
+                    }
+                    let what = format!("{whose} has this {} too", what.kind());
                     self.problems.add(
                         at.unwrap_or(&given.at),
                         &format!("tenant[{n}].{key}"),
@@ -31,7 +36,7 @@ impl Check<'_, '_> {
                         hint.to_owned(),
                     );
                 } else {
-                    taken.insert(what, n);
+                    taken.insert(what, (*file, *n));
                 }
             };
             claim(Place::Name(tenant.name.clone()), name, "name", "give each tenant a name of its own");

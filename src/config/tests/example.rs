@@ -25,11 +25,12 @@ fn the_example_is_valid_and_shows_the_defaults() {
         }
     );
     assert_eq!(example.description.take().as_deref(), Some("production"));
+    assert_eq!(config.admin, Some(Admin { listen: "127.0.0.1:9184".parse().unwrap(), token: None }));
     let default = parse(ACME).unwrap();
     assert_eq!(example, default.tenants[0]);
     assert_eq!(
-        (config.state_dir, config.allow_custom_hosts),
-        (default.state_dir, default.allow_custom_hosts)
+        (config.state_dir, config.max_memory, config.allow_custom_hosts),
+        (default.state_dir, default.max_memory, default.allow_custom_hosts)
     );
 }
 
@@ -38,6 +39,8 @@ fn every_alternative_of_the_example_is_valid_in_its_place() {
     let text = include_str!("../../../docs/config.example.toml");
     let lines: Vec<&str> = text.lines().collect();
     let key = |line: &str| line.trim_start_matches("# ").split_once(" = ").map(|(key, _)| key.to_owned());
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("tenants.d")).unwrap();
     let mut tried = 0;
     for (n, line) in lines.iter().enumerate() {
         let Some(alternative) =
@@ -63,10 +66,11 @@ fn every_alternative_of_the_example_is_valid_in_its_place() {
                 }
             }
         }
-        parse(&changed.join("\n")).unwrap_or_else(|error| panic!("{alternative}: {error}"));
+        Config::parse(&changed.join("\n"), &dir.path().join("opgraph.toml"))
+            .unwrap_or_else(|error| panic!("{alternative}: {error}"));
         tried += 1;
     }
-    assert_eq!(tried, 13);
+    assert_eq!(tried, 18);
 }
 
 #[test]

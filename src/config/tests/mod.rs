@@ -8,7 +8,11 @@ mod keys;
 
 mod tenants;
 
+mod folders;
+
 mod access;
+
+mod admin;
 
 mod jupiterone;
 
@@ -68,7 +72,9 @@ fn tenant(text: &str) -> Tenant {
 fn little_is_needed_and_the_rest_has_defaults() {
     let expect = Config {
         state_dir: "opgraph-state".into(),
+        max_memory: 256 << 20,
         allow_custom_hosts: false,
+        admin: None,
         tenants: vec![Tenant {
             name: "acme".to_owned(),
             description: None,
@@ -80,11 +86,13 @@ fn little_is_needed_and_the_rest_has_defaults() {
                 base_url: None,
                 token: TokenSource::Env("OP_EVENTS_TOKEN".to_owned()),
                 streams: None,
+                readers: READERS,
                 limits: Limits::default(),
             },
             connect: None,
             jupiterone: None,
             graph: Some(Graph { path: "graph.db".into() }),
+            files: None,
         }],
     };
     assert_eq!(parse(ACME), Ok(expect));

@@ -135,7 +135,7 @@ impl<'a, L: Lister, T: Store> Lists<'a, L, T> {
         };
         let known_well: Vec<String> =
             items.iter().filter(|item| is_opened(item)).map(|item| item.id.clone()).collect();
-        let mut told = with.told(known_well).await?;
+        let mut told = with.told(&vault.id, known_well).await?;
         let open = with.snapshots.settings.details;
         let to_open: Vec<&Item> = items.iter().filter(|item| open && !told.contains_key(&item.id)).collect();
         let mut waiting = to_open.into_iter();
@@ -232,10 +232,13 @@ pub(super) fn secret_key(item: &str) -> String {
 }
 
 impl<L, T: Store> Snapshooting<L, T> {
-    /// Reads the labels of items from what the directory says of them.
-    async fn told(&self, ids: Vec<String>) -> Result<HashMap<String, Labels>, Ended> {
+    /// Reads the labels of items that were opened in a vault from what the
+    /// directory says of them. What it says of another vault may come from an
+    /// item that was never opened there.
+    async fn told(&self, vault: &str, ids: Vec<String>) -> Result<HashMap<String, Labels>, Ended> {
         let told = self.secrets(&ids).await?.into_iter();
-        Ok(ids.into_iter().zip(told).filter_map(|(id, told)| Some((id, told?.labels()))).collect())
+        let told = ids.into_iter().zip(told).filter_map(|(id, told)| Some((id, told?)));
+        Ok(told.filter(|(_, told)| told.vault_id == vault).map(|(id, told)| (id, told.labels())).collect())
     }
 
     /// Reads what the directory says of items, in the order asked.

@@ -45,8 +45,8 @@ pub(super) async fn run<L: Lister, T: Store>(
             left.entry(item.id).or_default().insert(vault.clone());
         }
     }
-    let elsewhere = elsewhere(with, &left).await?;
-    let Again { sent, late, failed } = again(with, listed, &left, &elsewhere).await?;
+    let places = places(with, &left).await?;
+    let Again { sent, late, failed } = again(with, listed, &left, &places).await?;
 
     // A vault that holds an item of which the new place is not seen yet stays for now.
     let late: HashSet<String> = late.iter().filter_map(|item| left.remove(item)).flatten().collect();
@@ -67,7 +67,7 @@ pub(super) async fn run<L: Lister, T: Store>(
             listing.removed.insert(secret);
             let account_name = with.account_name.as_deref();
             records::secret(&mut listing.records, vault, item, labels.as_ref(), account_name);
-        } else if !elsewhere.contains_key(item) {
+        } else if !places.elsewhere.contains_key(item) {
             listing.removed.insert(secret);
         }
         if listing.removed.len() + vaults.len() + 1 > MOST_REMOVED {
@@ -134,20 +134,32 @@ async fn forget<L, T: Store>(with: &Snapshooting<L, T>, gone: &[String]) -> Resu
     Ok(())
 }
 
-/// The vaults, if any, that still list items which are gone from another, by item.
-async fn elsewhere<L, T: Store>(
+/// Where the inventory knows items that are gone from some vault.
+#[derive(Default)]
+struct Places {
+    /// The vaults, if any, that still list them, by item.
+    elsewhere: BTreeMap<String, Vec<String>>,
+    /// The vaults in which they were opened, left or not: item and vault.
+    opened: HashSet<(String, String)>,
+}
+
+async fn places<L, T: Store>(
     with: &Snapshooting<L, T>,
     left: &BTreeMap<String, BTreeSet<String>>,
-) -> Result<BTreeMap<String, Vec<String>>, Ended> {
-    let mut elsewhere: BTreeMap<String, Vec<String>> = BTreeMap::new();
+) -> Result<Places, Ended> {
+    let mut places = Places::default();
     for vault in with.store.listed_vaults(&with.tenant).await? {
         for item in with.store.listed_items(&with.tenant, &vault.id).await? {
-            if left.get(&item.id).is_some_and(|vaults| !vaults.contains(&vault.id)) {
-                elsewhere.entry(item.id).or_default().push(vault.id.clone());
+            let Some(vaults) = left.get(&item.id) else { continue };
+            if item.details {
+                places.opened.insert((item.id.clone(), vault.id.clone()));
+            }
+            if !vaults.contains(&vault.id) {
+                places.elsewhere.entry(item.id).or_default().push(vault.id.clone());
             }
         }
     }
-    Ok(elsewhere)
+    Ok(places)
 }
 
 /// Items whose newest record is of a vault they have left.
@@ -167,7 +179,7 @@ async fn again<L: Lister, T: Store>(
     with: &Snapshooting<L, T>,
     listed: &HashMap<String, Vault>,
     left: &BTreeMap<String, BTreeSet<String>>,
-    elsewhere: &BTreeMap<String, Vec<String>>,
+    Places { elsewhere, opened }: &Places,
 ) -> Result<Again, Ended> {
     let mut again = Again::default();
     let moved: Vec<String> = elsewhere.keys().cloned().collect();
@@ -200,7 +212,8 @@ async fn again<L: Lister, T: Store>(
                 again.late.push(item_id);
                 continue;
             };
-            let labels = match told.filter(|told| told.version == item.version) {
+            let is_opened = |told: &Told| opened.contains(&(item_id.clone(), told.vault_id.clone()));
+            let labels = match told.filter(|told| told.version == item.version && is_opened(told)) {
                 Some(told) => Some(told.labels()),
                 None if !with.snapshots.settings.details => None,
                 None => match with.open(id, &item_id).await?.1 {

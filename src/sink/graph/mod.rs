@@ -14,7 +14,11 @@ use std::{
 };
 
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::{Semaphore, mpsc, oneshot},
+    task::block_in_place,
+};
 
 mod schema;
 
@@ -103,7 +107,12 @@ impl Drop for Desk {
         self.orders = None;
         if let Some(thread) = self.thread.take() {
             // A panic of the thread has been reported to whoever asked.
-            let _ = thread.join();
+            let closed = || drop(thread.join());
+            match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+                // Other tenants go on meanwhile, on another thread.
+                Ok(RuntimeFlavor::MultiThread) => block_in_place(closed),
+                _ => closed(),
+            }
         }
     }
 }

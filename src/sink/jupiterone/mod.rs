@@ -24,6 +24,8 @@ mod over;
 
 mod feed;
 
+mod notices;
+
 mod notes;
 
 mod left;
@@ -67,6 +69,7 @@ use self::{
 };
 use super::{Ack, Sink, SinkError, Upload, UploadLimits};
 use crate::{
+    allowance::Allowance,
     clock::Clock,
     graph::{RecordType, Records, Sharing},
     http::{Client, Failure, Halt, Remedy},
@@ -87,8 +90,16 @@ pub struct JupiterOneSettings {
     pub plan: Plan,
     /// Compress request bodies.
     pub gzip: bool,
-    /// Request bodies in flight, over all jobs. Each takes up to 6 MB of memory.
+    /// Tell people in JupiterOne how the jobs of an integration go.
+    pub job_events: bool,
+    /// Request bodies in flight, over all jobs. Each takes up to 1 MB of memory,
+    /// or what a larger record does.
     pub in_flight: usize,
+    /// Bytes of bodies in flight.
+    pub flying: Allowance,
+    /// Bytes of bodies that wait for a job to be opened, while the last one is
+    /// being finalized.
+    pub waiting: Allowance,
     /// When an upload is finished.
     pub limits: UploadLimits,
     /// Pauses between attempts at one request.
@@ -112,7 +123,10 @@ impl JupiterOneSettings {
             token,
             plan,
             gzip: true,
+            job_events: true,
             in_flight: 4,
+            flying: Allowance::alone(4 << 20),
+            waiting: Allowance::alone(6 << 20),
             limits: JupiterOneSettings::LIMITS,
             retry: Pauses { first: Duration::from_millis(500), longest: Duration::from_secs(60) },
             poll: Pauses { first: Duration::from_millis(100), longest: Duration::from_secs(30) },

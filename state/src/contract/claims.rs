@@ -61,6 +61,8 @@ pub async fn a_claim_tells_until_when_earlier_runs_may_be_active<S: Store>(fresh
     assert_eq!(fourth.active_until, Some(UnixMs(200)));
     store.renew("acme", fourth.epoch, UnixMs(300)).await.expect("renews");
     store.release("acme", fourth.epoch, UnixMs(250)).await.expect("releases");
+    let told = async |tenant: &str| store.active_until(tenant).await.expect("reads");
+    assert_eq!((told("acme").await, told("other").await), (Some(UnixMs(250)), None));
     assert_eq!(claim_at(260).await.active_until, Some(UnixMs(250)));
 }
 

@@ -346,6 +346,11 @@ impl Store for SledStore {
         self.read(|reply| Read::QuarantineLen { tenant, reply }).await
     }
 
+    async fn active_until(&self, tenant: &str) -> Result<Option<UnixMs>, StoreError> {
+        let tenant = tenant.to_owned();
+        self.read(|reply| Read::ActiveUntil { tenant, reply }).await
+    }
+
     async fn checkpoints(&self) -> Result<BTreeMap<String, BTreeMap<String, Checkpoint>>, StoreError> {
         self.read(|reply| Read::Checkpoints { reply }).await
     }

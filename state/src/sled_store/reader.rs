@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     Checkpoint, Entry, Fingerprint, Listed, ListedItem, ListedVault, QuarantineId, Quarantined, StoreError,
+    UnixMs,
 };
 
 /// Every checkpoint, by tenant and stream.
@@ -43,6 +44,7 @@ pub(super) enum Read {
     QuarantineList { tenant: String, reply: Reply<Vec<Listed>> },
     QuarantineEntry { tenant: String, id: QuarantineId, reply: Reply<Option<Quarantined>> },
     QuarantineLen { tenant: String, reply: Reply<u64> },
+    ActiveUntil { tenant: String, reply: Reply<Option<UnixMs>> },
     Checkpoints { reply: Reply<Checkpoints> },
 }
 
@@ -100,6 +102,10 @@ impl Reader {
             }
             Read::QuarantineLen { tenant, reply } => {
                 drop(reply.send(self.read(|trees| quarantine_len(trees, &tenant))));
+            }
+            Read::ActiveUntil { tenant, reply } => {
+                let run = |trees: &Trees| values::run(trees, &tenant);
+                drop(reply.send(self.read(|trees| Ok(run(trees)?.and_then(|run| run.active_until)))));
             }
             Read::Checkpoints { reply } => drop(reply.send(self.read(checkpoints))),
         }

@@ -10,11 +10,12 @@ use std::{
 use opgraph::{
     clock::Clock,
     http::{Client, ClientSettings, Failure, Halt, Limits, Patience, Remedy},
+    memory::Memory,
     pipeline::{self, Drained},
     sink::{SinkError, UploadLimits, memory::MemorySink},
     source::{NoLister, Pace},
     stream::{Mapping, Stream},
-    supervisor::{Access, Outside, RunError, Shared, Start, Tenant, chain, supervise},
+    supervisor::{Access, Budgets, Outside, RunError, Shared, Start, Tenant, chain, supervise},
     telemetry::{Meter, StreamState},
 };
 use opgraph_simulator::{Config, Held, Simulator};
@@ -112,6 +113,8 @@ impl World<'_> {
         let shared = Shared {
             store: self.store.clone(),
             client: self.client.clone(),
+            budgets: Budgets::default(),
+            memory: Memory::default(),
             clock: self.clock.clone(),
             closing: closing.clone(),
             drain: Duration::from_secs(30),
@@ -121,6 +124,7 @@ impl World<'_> {
                 base_url: self.chaos.url().parse().unwrap(),
                 token: self.simulator.events_token().into(),
                 expires: None,
+                account: None,
             },
             sink: self.sink.clone(),
         };

@@ -292,14 +292,10 @@ async fn what_is_no_more_is_removed_and_nothing_else() {
             account.fails.clear();
             account.vault_list = None;
             account.item_lists.clear();
-            account.put("w", item("late", 1));
-            account
-                .vaults
-                .keys()
-                .cloned()
-                .collect::<Vec<_>>()
-                .iter()
-                .for_each(|vault| account.rename(vault, "last"));
+            for vault in account.vaults.keys().cloned().collect::<Vec<_>>() {
+                account.put(&vault, item(&format!("late-{vault}"), 1));
+                account.rename(&vault, "last");
+            }
         });
         place.whole().await;
         place.whole().await;
@@ -370,6 +366,36 @@ async fn an_item_that_moves_while_one_of_its_vaults_cannot_be_listed_is_right_in
         let (ended, _) = place.snapshot().await;
         assert!(ended.unwrap().snapshots.is_some());
         place.fake.with(|account| account.fails.clear());
+        place.whole().await;
+        place.is_exact().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_was_away_in_a_vault_where_it_could_not_be_opened_has_its_labels_again() {
+    for seen_at_home in [true, false] {
+        let place = Place::new();
+        place.fake.with(|account| {
+            account.vault("v", &["a", "b"]);
+            account.vault("w", &["c"]);
+            // Its version makes what is told of `w` the newer of the two.
+            account.rename("w", "renamed");
+        });
+        place.whole().await;
+        place.fake.with(|account| {
+            let moved = account.take("v", "a");
+            account.put("w", moved);
+            account.fails.insert("labels w a".into(), Remedy::RETRY);
+            if !seen_at_home {
+                account.fails.insert("items v".into(), Remedy::RETRY);
+            }
+        });
+        assert!(place.snapshot().await.0.unwrap().snapshots.is_some());
+        place.fake.with(|account| {
+            let moved = account.take("w", "a");
+            account.put("v", moved);
+            account.fails.clear();
+        });
         place.whole().await;
         place.is_exact().await;
     }

@@ -62,7 +62,7 @@ fn unpack(packed: &[u8], dir: &Path) {
     }
 }
 
-/// The inventory, and removals, came with format 3.
+/// The inventory, removals and windows came with format 3.
 async fn written(dir: &Path, format: u32) {
     let store = open(dir);
     for number in 0..STEPS {

@@ -86,6 +86,8 @@ fn commit(tenant: &str, epoch: Epoch, number: u64, hour: i64, seen: Vec<Vec<Fing
             seen,
             rewound: false,
             through: false,
+            window: None,
+            split: None,
         }],
         removed: Vec::new(),
         inventory: Vec::new(),

@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use opgraph::{
     clock::Clock,
     http::{Client, ClientSettings, Failure, Limits, Patience, Remedy},
+    memory::Memory,
     pipeline,
     sink::{
         SinkError,
@@ -15,7 +16,7 @@ use opgraph::{
     },
     source::{NoLister, Pace},
     stream::Mapping,
-    supervisor::{Access, Outside, RunError, Shared, Start, Tenant, supervise},
+    supervisor::{Access, Budgets, Outside, RunError, Shared, Start, Tenant, supervise},
     telemetry::Meter,
 };
 use opgraph_simulator::{Endpoint, Fault, Script};
@@ -52,7 +53,12 @@ impl Outside for Given {
 
     async fn access(&self) -> Result<Access, RunError> {
         let (url, token) = &self.events;
-        Ok(Access { base_url: url.parse().unwrap(), token: token.clone().into(), expires: None })
+        Ok(Access {
+            base_url: url.parse().unwrap(),
+            token: token.clone().into(),
+            expires: None,
+            account: None,
+        })
     }
 
     async fn sink(&self, epoch: Epoch, unsettled: Vec<UploadNote>) -> Result<Self::Sink, SinkError> {
@@ -101,6 +107,8 @@ impl Supervised {
         let shared = Shared {
             store: self.bench.store.clone(),
             client: self.client.clone(),
+            budgets: Budgets::default(),
+            memory: Memory::default(),
             clock: Clock::system(),
             closing: self.closing.clone(),
             drain: Duration::from_secs(60),

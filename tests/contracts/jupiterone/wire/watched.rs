@@ -175,7 +175,7 @@ impl Store for Watched {
 
     passed_on! { identity;
         renew release rewind import seen directory directory_shard listed_vaults listed_items quarantined quarantine_list quarantine_entry
-        quarantine_drop quarantine_len checkpoints
+        quarantine_drop quarantine_len active_until checkpoints
     }
 }
 
