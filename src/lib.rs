@@ -16,6 +16,10 @@ pub mod sink;
 
 pub mod http;
 
+pub mod allowance;
+
+pub mod memory;
+
 pub mod supervisor;
 
 pub mod tenant;
@@ -23,6 +27,8 @@ pub mod tenant;
 pub mod tenants;
 
 pub mod telemetry;
+
+pub mod admin;
 
 pub mod clock;
 

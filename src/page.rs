@@ -10,9 +10,10 @@ use opgraph_state::{
     Advance, Checkpoint, Commit, Entry, Epoch, Fingerprint, InventoryChange, NotJoined, QuarantineId,
     Quarantined, SourceInfo, Step, UnixMs,
 };
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use crate::{
+    allowance::Share,
     graph::{Record, Records, Sharing},
     stream::Stream,
 };
@@ -26,9 +27,9 @@ use crate::{
 pub struct Page<T> {
     /// What the page holds at this point of the pipeline.
     pub items: T,
-    place: Place,
+    place: Box<Place>,
     /// The page's share of the tenant's bytes in flight; given back when the page is dropped.
-    allowance: Option<OwnedSemaphorePermit>,
+    allowance: Option<Share>,
 }
 
 /// Where a page belongs, and what has to become durable together with its step.
@@ -104,8 +105,8 @@ impl Place {
 
 impl<T> Page<T> {
     /// Makes a page. `allowance` is its share of the bytes in flight.
-    pub fn new(items: T, place: Place, allowance: Option<OwnedSemaphorePermit>) -> Page<T> {
-        Page { items, place, allowance }
+    pub fn new(items: T, place: Place, allowance: Option<Share>) -> Page<T> {
+        Page { items, place: Box::new(place), allowance }
     }
 
     /// Replaces what the page holds and keeps its place.
@@ -114,7 +115,7 @@ impl<T> Page<T> {
     }
 
     /// Gives the page its share of the bytes in flight.
-    pub fn with_allowance(self, share: OwnedSemaphorePermit) -> Page<T> {
+    pub fn with_allowance(self, share: Share) -> Page<T> {
         Page { allowance: Some(share), ..self }
     }
 
@@ -166,7 +167,7 @@ pub struct Listing {
     /// Dropped once whatever came of the listing is settled.
     pub trail: Option<Trail>,
     /// The listing's share of the tenant's bytes in flight.
-    pub allowance: Option<OwnedSemaphorePermit>,
+    pub allowance: Option<Share>,
 }
 
 /// Held by everything that a listing becomes, until its commit is durable or
@@ -178,8 +179,9 @@ pub type Trail = mpsc::Sender<Infallible>;
 pub enum Mapped {
     /// A page of events.
     Page(Page<Records>),
-    /// A part of a snapshot.
-    Listing(Listing),
+    /// A part of a snapshot. Boxed: a channel has memory for 32 of what it
+    /// carries before anything is sent, and every idle tenant has these channels.
+    Listing(Box<Listing>),
     /// Somebody waits for all before it to be committed: the upload ends here.
     Settle,
 }
@@ -215,7 +217,7 @@ impl Coverage {
     ///
     /// [`NotJoined`] if a page of its stream is missing in between.
     pub fn add(&mut self, page: &Page<Records>) -> Result<(), NotJoined> {
-        let Place { stream, step, quarantined, released } = &page.place;
+        let Place { stream, step, quarantined, released } = &*page.place;
         match self.steps.iter_mut().find(|(of, _)| of == stream) {
             Some((_, so_far)) => join(so_far, step)?,
             None => self.steps.push((*stream, step.clone())),

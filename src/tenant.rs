@@ -9,6 +9,7 @@ use crate::{
     clock::Clock,
     config::{self, Polling, SHORTEST_POLLING_INTERVAL},
     http::{Client, Failure, Halt, Outcome, Patience, Remedy},
+    memory::Memory,
     pipeline::{self, Drained, Stopped, retry::Retry, snapshot},
     secret::{Claims, SecretError},
     sink::{
@@ -24,7 +25,7 @@ use crate::{
     },
     stream::{Mapping, Stream},
     supervisor::{Access, Outside, RunError, Shared, Tenant, supervise},
-    telemetry::{Meter, StreamState},
+    telemetry::{About, Meter, StreamState},
 };
 
 /// Supervises a configured tenant: with one sink, or with both.
@@ -38,7 +39,7 @@ pub async fn run<T: Store + Clone>(
     shared: Shared<T>,
     meter: Arc<Meter>,
 ) -> Result<Drained, RunError> {
-    let tenant = resolve(&configured, pace);
+    let tenant = resolve(&configured, pace, &shared.memory);
     let (events, connect) = (configured.events.clone(), configured.connect.clone());
     let (name, files) = (configured.name.clone(), configured.files.clone());
     let runs = Runs { tenant, events, connect, shared: shared.clone(), meter: meter.clone() };
@@ -77,7 +78,7 @@ pub async fn retry<T: Store + Clone>(
     shared: Shared<T>,
     meter: Arc<Meter>,
 ) -> Result<(), RunError> {
-    let tenant = resolve(&configured, Pace::Once);
+    let tenant = resolve(&configured, Pace::Once, &shared.memory);
     with_sinks(configured, &shared.clone(), &meter.clone(), Retries { tenant, entries, shared, meter }).await
 }
 
@@ -103,11 +104,13 @@ async fn with_sinks<T: Store + Clone, J: Task>(
         tenant: name.as_str().into(),
         store: shared.store.clone(),
         client: shared.client.clone(),
+        memory: shared.memory.clone(),
         clock: shared.clock.clone(),
         meter: meter.clone(),
     });
     // Beside JupiterOne, the graph keeps to JupiterOne's uploads.
     let limits = jupiterone.as_ref().map_or(GraphSink::LIMITS, |jupiterone| jupiterone.settings.upload);
+    let limits = shared.memory.keep(limits);
     let graph = graph.map(|graph| MakeGraph { path: graph.path, limits });
     match (jupiterone, graph) {
         (Some(jupiterone), Some(graph)) => task.with(MakeBoth(jupiterone, graph)).await,
@@ -176,7 +179,7 @@ impl<T: Store + Clone> Task for Retries<T> {
 }
 
 /// What does not change from run to run.
-fn resolve(configured: &config::Tenant, pace: Pace) -> Tenant {
+fn resolve(configured: &config::Tenant, pace: Pace, memory: &Memory) -> Tenant {
     let account_name = configured.tag_account_name.then(|| configured.name.clone());
     Tenant {
         name: configured.name.as_str().into(),
@@ -190,12 +193,23 @@ fn resolve(configured: &config::Tenant, pace: Pace) -> Tenant {
             Pace::Once => Patience { give_up_after: Some(Duration::from_secs(300)), ..Patience::ENDLESS },
         },
         mapping: Mapping { raw_data: configured.raw_data, account_name },
-        limits: pipeline::Limits::default(),
+        limits: memory.limits(),
         snapshots: configured.connect.as_ref().map(|connect| snapshot::Settings {
             interval: connect.interval,
             details: connect.item_details,
             at_once: connect.connections,
         }),
+    }
+}
+
+/// What is shown of a configured tenant.
+pub fn about(configured: &config::Tenant) -> About {
+    let sinks =
+        [(configured.jupiterone.is_some(), "JupiterOne"), (configured.graph.is_some(), "local graph")];
+    About {
+        description: configured.description.clone(),
+        sinks: sinks.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect(),
+        limits: configured.events.limits,
     }
 }
 
@@ -320,6 +334,7 @@ struct MakeJupiterOne<T> {
     tenant: Arc<str>,
     store: T,
     client: Client,
+    memory: Memory,
     clock: Clock,
     meter: Arc<Meter>,
 }
@@ -333,6 +348,10 @@ impl<T: Store + Clone> MakeSink for MakeJupiterOne<T> {
             remedy: no_token(&error),
             cause: error.into(),
         })?;
+        let memory = &self.memory;
+        let limits = memory.keep(settings.limits);
+        let settings =
+            JupiterOneSettings { limits, flying: memory.flying(), waiting: memory.waiting(), ..settings };
         let (store, tenant, clock) = (self.store.clone(), self.tenant.clone(), self.clock.clone());
         let home = Home { store, tenant, epoch, clock };
         JupiterOne::start(self.client.clone(), Arc::new(settings), home, unsettled, self.meter.clone()).await

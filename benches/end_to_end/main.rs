@@ -12,8 +12,6 @@
 // What is found is printed: that is what it is for.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-mod process;
-
 mod program;
 
 mod table;
@@ -24,11 +22,12 @@ use clap::{Parser, Subcommand, ValueEnum};
 use opgraph_bench::{
     Failed,
     floor::{self, Plan},
+    process::{self, Used},
     simulated::{self, Access, Other},
 };
 use serde::Serialize;
 
-use self::{process::Used, program::Summary};
+use self::program::Summary;
 
 /// Measures the whole program beside what no design can avoid.
 #[derive(Parser)]

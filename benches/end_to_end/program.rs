@@ -2,13 +2,14 @@
 
 use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path, process::Command};
 
-use opgraph_bench::{Failed, simulated::Access};
+use opgraph_bench::{
+    Failed,
+    process::{self, Used},
+    simulated::Access,
+};
 use serde::Deserialize;
 
-use crate::{
-    Sink,
-    process::{self, Used},
-};
+use crate::Sink;
 
 /// The local graph's file.
 pub(crate) const GRAPH: &str = "graph.db";

@@ -14,6 +14,7 @@ use opgraph::{
     clock::Clock,
     config::Config,
     http::{Client, ClientSettings},
+    memory::Memory,
     source::Pace,
     supervisor::{Budgets, Shared},
     telemetry::Meter,
@@ -71,8 +72,9 @@ fn once(access: &Access, gzip: bool) -> (Duration, Arc<Meter>) {
     let store = SledStore::open(&config.state_dir, OpenOptions::default()).expect("a state");
     let client = Client::new(&ClientSettings::default()).expect("a client");
     let closing = CancellationToken::new();
-    let (budgets, clock) = (Budgets::default(), Clock::system());
-    let shared = Shared { store, client, budgets, clock, closing, drain: Duration::from_secs(30) };
+    let (budgets, memory) = (Budgets::default(), Memory::default());
+    let (clock, drain) = (Clock::system(), Duration::from_secs(30));
+    let shared = Shared { store, client, budgets, memory, clock, closing, drain };
     let meter = Arc::new(Meter::default());
     let tenant = config.tenants.into_iter().next().expect("a tenant");
     let begun = Instant::now();

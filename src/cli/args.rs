@@ -1,6 +1,10 @@
 //! The command line: every command, flag and help text.
 
+mod init;
+
 mod quarantine;
+
+mod simulated;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -10,7 +14,11 @@ use clap::{
 };
 use opgraph_state::UnixMs;
 
-pub use self::quarantine::{DropEntries, Entries, ListEntries, Quarantine, RetryEntries, ShowEntry};
+pub use self::{
+    init::{Init, Region},
+    quarantine::{DropEntries, Entries, ListEntries, Quarantine, RetryEntries, ShowEntry},
+    simulated::{Demo, DemoSink, Faults, Simulate},
+};
 
 use crate::{
     config::{FileFlags, Flags, values},
@@ -67,14 +75,18 @@ pub enum Command {
     #[command(after_help = RUN_EXAMPLES)]
     Run(Run),
     /// Show everything at work, against a simulated 1Password and JupiterOne
-    #[command(after_help = DEMO_EXAMPLES)]
+    #[command(after_help = simulated::EXAMPLES)]
     Demo(Demo),
     /// Serve the simulated 1Password and JupiterOne, and nothing else
     Simulate(Simulate),
+    /// Write a configuration file, from a few questions or from flags
+    #[command(after_help = init::EXAMPLES)]
+    Init(Box<Init>),
     /// Check the configuration and the tokens
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Check),
-    /// Show how far each stream has come
+    /// Show how a running opgraph is, or how far each stream has come
+    #[command(after_help = STATUS_EXAMPLES)]
     Status(Status),
     /// Show or move the places up to which events have been committed
     #[command(subcommand)]
@@ -85,8 +97,11 @@ pub enum Command {
     /// See, deliver again or drop what was set aside
     #[command(subcommand)]
     Quarantine(Quarantine),
-    /// Print the data model: every entity, property and relationship
+    /// Print the data model (every entity, property and relationship), or every metric
     Schema(Schema),
+    /// Write shell completions and man pages, for packages
+    #[command(hide = true)]
+    Generate(Generate),
 }
 
 /// `opgraph run`
@@ -98,18 +113,24 @@ pub struct Run {
     /// Write logs and the summary as JSON, one object a line
     #[arg(long)]
     pub json: bool,
+    /// When only a person can go on, wait for SIGHUP or SIGTERM: for who is restarted whatever the exit code
+    #[arg(long, conflicts_with = "once")]
+    pub stay: bool,
+    /// Show a status page, metrics and health at this address; overrides the file
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub admin: Option<SocketAddr>,
     /// How many seconds a stop may take to finish what is in flight
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub drain: Duration,
     /// Only this tenant of the configuration; with --once
     #[arg(long, value_name = "NAME", requires = "once")]
     pub tenant: Option<String>,
-    /// Where records go.
-    #[command(flatten)]
-    pub destination: Destination,
     /// Where the configuration comes from.
     #[command(flatten)]
     pub flags: Flags,
+    /// Where records go.
+    #[command(flatten)]
+    pub destination: Destination,
 }
 
 /// Where records go, if not where the configuration says.
@@ -133,81 +154,6 @@ pub enum RunSink {
     Files,
 }
 
-/// `opgraph demo`
-#[derive(Args, Clone, Debug)]
-pub struct Demo {
-    /// How many events the simulated account holds
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
-    pub events: u64,
-    /// The number from which everything is generated
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
-    /// What goes wrong on the way
-    #[arg(long, value_enum, value_name = "HOW MUCH", default_value_t = Faults::Rough)]
-    pub faults: Faults,
-    /// Where the state and the graph are kept
-    #[arg(long, value_name = "DIR", default_value = "opgraph-demo")]
-    pub dir: PathBuf,
-    /// Where records go
-    #[arg(long, value_enum, value_name = "WHERE", default_value_t = DemoSink::Both)]
-    pub sink: DemoSink,
-    /// Keep the folder: the next demo goes on where this one was
-    #[arg(long)]
-    pub keep: bool,
-    /// Write the summary as JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// What goes wrong in a simulation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Faults {
-    /// Nothing
-    None,
-    /// A few percent of all requests: slow or lost answers, errors, refused cursors
-    Rough,
-}
-
-/// Where a demo's records go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum DemoSink {
-    /// A local SQLite file
-    Graph,
-    /// The simulated JupiterOne
-    Jupiterone,
-    /// Both
-    Both,
-}
-
-/// `opgraph simulate`
-#[derive(Args, Clone, Debug)]
-pub struct Simulate {
-    /// How many events the account holds at the start
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
-    pub events: u64,
-    /// The number from which everything is generated
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
-    /// How many events arrive a second from then on
-    #[arg(long, value_name = "N", default_value = "0", value_parser = rate)]
-    pub rate: f64,
-    /// How many vaults the account has
-    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub vaults: u32,
-    /// How many items each vault holds
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(0..1_000_000))]
-    pub items_per_vault: u32,
-    /// How many vaults and items change an hour from then on
-    #[arg(long, value_name = "N", default_value = "0", value_parser = rate)]
-    pub connect_changes_per_hour: f64,
-    /// What goes wrong
-    #[arg(long, value_enum, value_name = "HOW MUCH", default_value_t = Faults::None)]
-    pub faults: Faults,
-    /// Where to listen; loopback only
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8300", value_parser = loopback)]
-    pub listen: SocketAddr,
-}
-
 /// `opgraph check`
 #[derive(Args, Clone, Debug)]
 pub struct Check {
@@ -229,6 +175,9 @@ pub struct Status {
     /// Write it as JSON
     #[arg(long)]
     pub json: bool,
+    /// Show it again and again, until Ctrl-C; with `--json`, one object a line
+    #[arg(short, long)]
+    pub watch: bool,
     /// Where the state is.
     #[command(flatten)]
     pub flags: FileFlags,
@@ -237,9 +186,29 @@ pub struct Status {
 /// `opgraph schema`
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Schema {
+    /// Of what
+    #[arg(value_enum, value_name = "WHAT", default_value_t = Described::Graph)]
+    pub of: Described,
     /// Write it as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `opgraph generate`
+#[derive(Args, Clone, Debug)]
+pub struct Generate {
+    /// Write into this folder, which is made if it is not there
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+}
+
+/// What has a description.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Described {
+    /// Every entity, property and relationship
+    Graph,
+    /// Every metric
+    Metrics,
 }
 
 /// `opgraph cursors`
@@ -367,6 +336,7 @@ pub struct RewindTo {
 const EXAMPLES: &str = "\
 Examples:
   opgraph demo                           see it work; needs no account
+  opgraph init                           write a configuration file, from a few questions
   OP_EVENTS_TOKEN=… opgraph run --once   read everything into graph.db, then stop
   opgraph run --config opgraph.toml      all tenants of the file, for ever
 
@@ -379,21 +349,27 @@ Examples:
   OP_EVENTS_TOKEN=… opgraph run --once
   opgraph run --events-token-file token --start 7d --streams signinattempts,auditevents
   JUPITERONE_API_KEY=… opgraph run --jupiterone-account ID --jupiterone-instance ID
-  opgraph run --config opgraph.toml
+  opgraph run --config opgraph.toml --admin 127.0.0.1:9184
   opgraph run --once --sink files --out DIR    then: npx j1-integration sync -p DIR …
 
 Tokens come from the variables OP_EVENTS_TOKEN and JUPITERONE_API_KEY, from files that only their
-owner may read, or (in a configuration file) from 1Password's CLI. No flag takes one.";
+owner may read, or (in a configuration file) from 1Password's CLI. No flag takes one.
 
-const DEMO_EXAMPLES: &str = "\
-Examples:
-  opgraph demo
-  opgraph demo --events 1000000 --faults none --sink graph";
+SIGTERM and SIGINT finish what is in flight and stop. SIGHUP reads the configuration again: if it
+makes sense, what differs in it is started, ended or started again, else everything runs on.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
   opgraph check --config opgraph.toml
   OP_EVENTS_TOKEN=… opgraph check --connect";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  opgraph status --config opgraph.toml
+  opgraph status --watch
+
+A running opgraph answers for itself, over a socket in its state directory; if none runs, the state
+is read.";
 
 const REWIND_EXAMPLES: &str = "\
 Examples:
@@ -421,15 +397,8 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(seconds.min(365 * 24 * 3600)))
 }
 
-fn rate(text: &str) -> Result<f64, String> {
-    let rate: f64 = text.parse().map_err(|_| "write a number, such as `10`".to_owned())?;
-    if rate.is_finite() && rate >= 0.0 { Ok(rate) } else { Err("write 0 or more".to_owned()) }
-}
-
-fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text.parse().map_err(|_| "write it like `127.0.0.1:8300`".to_owned())?;
-    let loopback = address.ip().is_loopback();
-    if loopback { Ok(address) } else { Err("the simulator listens on loopback only".to_owned()) }
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write it like `127.0.0.1:9184`".to_owned())
 }
 
 #[cfg(test)]

@@ -20,10 +20,12 @@ use super::{
     summary::Summary,
 };
 use crate::{
+    admin::Warnings,
     clock::Clock,
     config::{self, Config},
     graph::{EntityType, RecordType},
     http,
+    memory::MAX_MEMORY,
     secret::TokenSource,
     sink::{
         graph::{GraphReader, StoredRecord},
@@ -47,7 +49,7 @@ struct Findings<'a> {
 }
 
 /// Runs the command.
-pub(super) async fn run(demo: Demo, screen: Screen, quiet: bool) -> Result<(), Failed> {
+pub(super) async fn run(demo: Demo, screen: Screen, quiet: bool, warnings: Warnings) -> Result<(), Failed> {
     let say = |text: String| {
         if !quiet && !demo.json {
             out::print(text);
@@ -72,7 +74,8 @@ pub(super) async fn run(demo: Demo, screen: Screen, quiet: bool) -> Result<(), F
         tokens(&simulator).map_err(|error| Failed::new(Exit::Other, "write the tokens").because(error))?;
     let config = config(&demo, &simulator, tokens.path())?;
     let watched = !quiet && !demo.json;
-    let orders = Orders { once: true, drain: Duration::from_secs(30), watched, reload: None };
+    let orders =
+        Orders { once: true, stay: false, drain: Duration::from_secs(30), watched, reload: None, warnings };
     let Ended { summaries, failed } = run::tenants(config, &orders, &screen, Clock::system()).await?;
     for summary in &summaries {
         say(summary.to_string());
@@ -179,7 +182,14 @@ fn config(demo: &Demo, simulator: &Simulator, tokens: &Path) -> Result<Config, F
         graph: (demo.sink != DemoSink::Jupiterone).then(|| config::Graph { path: graph_path(&demo.dir) }),
         files: None,
     };
-    Ok(Config { state_dir: demo.dir.join("state"), allow_custom_hosts: false, tenants: vec![tenant] })
+    let config = Config {
+        state_dir: demo.dir.join("state"),
+        max_memory: MAX_MEMORY,
+        allow_custom_hosts: false,
+        admin: None,
+        tenants: vec![tenant],
+    };
+    Ok(config.with_admin(demo.admin, &|name| std::env::var_os(name))?)
 }
 
 /// Has the oracle compare the local graph, record by record.

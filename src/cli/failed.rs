@@ -63,6 +63,11 @@ impl Failed {
         self
     }
 
+    /// Whether starting again, as it is, is of no use or walks past a guard.
+    pub(crate) fn is_for_a_person(&self) -> bool {
+        matches!(self.exit, Exit::Configuration | Exit::Credentials | Exit::Guard)
+    }
+
     fn with(remedy: &Remedy, text: String) -> Failed {
         let exit = match remedy {
             Remedy::Halt(Halt::Configuration { .. }) => Exit::Configuration,

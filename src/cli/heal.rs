@@ -10,19 +10,20 @@ use super::{
     out::time,
     run,
 };
-use crate::{clock::Clock, config::Config, source::REWIND_OVERLAP};
+use crate::{clock::Clock, config::Config, memory::Memory, source::REWIND_OVERLAP};
 
 /// Opens the state directory of a run. A damaged one is moved aside as a whole,
 /// and each stream is read again from 48 hours before its newest event that is
 /// known to have been committed.
-pub(super) async fn open(config: &Config, clock: &Clock) -> Result<SledStore, Failed> {
+pub(super) async fn open(config: &Config, memory: &Memory, clock: &Clock) -> Result<SledStore, Failed> {
     let (dir, now) = (config.state_dir.clone(), clock.now());
     let starts = config.tenants.iter().map(|tenant| (tenant.name.clone(), tenant.start.from(now)));
     let starts: BTreeMap<String, UnixMs> = starts.collect();
     let plan = move |known: CursorsFile| again(known, &starts);
-    let opened = tokio::task::spawn_blocking(move || {
-        SledStore::open_or_heal(&dir, OpenOptions::default(), now, &stamp(now), plan)
-    });
+    let options = OpenOptions::default();
+    let options = OpenOptions { cache_bytes: options.cache_bytes.min(memory.cache()), ..options };
+    let opened =
+        tokio::task::spawn_blocking(move || SledStore::open_or_heal(&dir, options, now, &stamp(now), plan));
     let (store, healed) =
         opened.await.map_err(|error| Failed::new(Exit::State, "open the state").because(error))??;
     if let Some(healed) = healed {

@@ -15,10 +15,12 @@ use super::{
     status::ago,
 };
 use crate::{
+    admin::short_reason,
     clock::Clock,
     config::Config,
     graph::Written,
     http::{Client, ClientSettings, Remedy},
+    memory::Memory,
     supervisor::{Budgets, RunError, Shared},
     telemetry::Meter,
     tenant,
@@ -26,9 +28,6 @@ use crate::{
 
 /// Digits of an id that a list shows at least, as with git.
 const DIGITS: usize = 8;
-
-/// The most characters of a reason in a line: it may quote an event of any length.
-const LONGEST_REASON: usize = 160;
 
 /// One entry, and whose it is.
 struct Held {
@@ -171,6 +170,7 @@ pub(super) async fn retry(retry: RetryEntries) -> Result<(), Failed> {
         client,
         // Nothing is asked of 1Password.
         budgets: Budgets::default(),
+        memory: Memory::default(),
         clock: Clock::system(),
         closing: CancellationToken::new(),
         drain: Duration::ZERO,
@@ -301,16 +301,6 @@ fn digits(held: &[Held]) -> usize {
 
 fn entries(count: usize) -> String {
     if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
-}
-
-/// A reason that fits a line.
-pub(super) fn short_reason(reason: &str) -> String {
-    let mut short: String =
-        reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_REASON).collect();
-    if reason.chars().nth(LONGEST_REASON).is_some() {
-        short.push('…');
-    }
-    short
 }
 
 #[cfg(test)]

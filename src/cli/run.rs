@@ -9,11 +9,11 @@ use tokio::{
     time::{Instant, interval},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{
     args::Run,
-    descriptors, destination,
+    descriptors, destination, doors,
     failed::{Exit, Failed},
     heal,
     logs::Screen,
@@ -21,29 +21,33 @@ use super::{
     summary::Summary,
 };
 use crate::{
+    admin::{Site, Warnings},
     clock::Clock,
     config::{Config, Flags},
     http::{Client, ClientSettings},
+    memory::Memory,
     supervisor::{Budgets, Shared},
     tenants::{Changes, End, LOOK_EVERY, Tenants},
 };
 
 /// Runs the command.
-pub(super) async fn run(run: Run, screen: Screen, quiet: bool) -> Result<(), Failed> {
+pub(super) async fn run(run: Run, screen: Screen, quiet: bool, warnings: Warnings) -> Result<(), Failed> {
     if run.destination.sink.is_some() && !run.once {
         let text = "files are written until everything is read: `--sink files` goes with `--once`";
         return Err(Failed::text(Exit::Configuration, text).hint("add `--once`"));
     }
-    let config = Config::from_flags(&run.flags)?;
+    let config = Config::from_flags(&run.flags)?.with_admin(run.admin, &|name| std::env::var_os(name))?;
     let config = destination::of(config, run.destination, run.tenant.as_deref(), &run.flags.file).await?;
     if run.once {
         config.check_tokens()?;
     } else {
+        config.check_admin_token()?;
         reload::tokens(&config)?;
         reload::somebody(&config)?;
     }
     let reload = (!run.once).then_some(run.flags);
-    let orders = Orders { once: run.once, drain: run.drain, watched: !quiet, reload };
+    let orders =
+        Orders { once: run.once, stay: run.stay, drain: run.drain, watched: !quiet, reload, warnings };
     let ended = tenants(config, &orders, &screen, Clock::system()).await?;
     if run.once && !quiet {
         for summary in &ended.summaries {
@@ -57,12 +61,16 @@ pub(super) async fn run(run: Run, screen: Screen, quiet: bool) -> Result<(), Fai
 pub(super) struct Orders {
     /// Until they have caught up.
     pub(super) once: bool,
+    /// Not to end while only a person can go on.
+    pub(super) stay: bool,
     /// How long a stop may take.
     pub(super) drain: Duration,
     /// Show progress.
     pub(super) watched: bool,
     /// Where the configuration is read again on SIGHUP; it is not if `None`.
     pub(super) reload: Option<Flags>,
+    /// What has gone wrong of late.
+    pub(super) warnings: Warnings,
 }
 
 /// How all tenants ended.
@@ -81,7 +89,9 @@ pub(super) async fn tenants(
     clock: Clock,
 ) -> Result<Ended, Failed> {
     descriptors::allow(config.tenants.len());
-    let store = heal::open(&config, &clock).await?;
+    let memory = Memory::divide(config.max_memory, config.tenants.len())
+        .map_err(|error| Failed::new(Exit::Configuration, "divide the memory").because(error))?;
+    let store = heal::open(&config, &memory, &clock).await?;
     let budgets = Budgets::after_earlier_runs(&store).await?;
     let client = Client::new(&ClientSettings::default())
         .map_err(|error| Failed::new(Exit::Other, "make an HTTP client").because(error))?;
@@ -92,20 +102,40 @@ pub(super) async fn tenants(
         Some(flags) => tokio::spawn(reload::on_hangup(flags, config.clone(), wanted)?),
         None => tokio::spawn(reload::ignored()?),
     });
-    let shared = Shared { store, client, budgets, clock: clock.clone(), closing, drain: orders.drain };
+    let told_to_end = closing.clone();
+    let site_store = store.clone();
+    let (clock_too, drain) = (clock.clone(), orders.drain);
+    let shared = Shared { store, client, budgets, memory, clock: clock_too, closing, drain };
 
     let started = Instant::now();
     let mut tenants = Tenants::new(shared, orders.once);
-    tenants.want(config.tenants);
     let roster = tenants.roster();
-    let watching = progress::show(roster.clone(), clock, screen.clone(), orders);
+    let site = Site::new(roster.clone(), site_store, orders.warnings.clone(), clock.clone());
+    // Before anything is read: an address that is taken is told at once.
+    let _doors = doors::open(config.admin, &config.state_dir, site).await?;
+    tenants.want(config.tenants);
+    let watching = progress::show(roster, clock, screen.clone(), orders);
     let watching = AbortOnDropHandle::new(tokio::spawn(watching));
     let mut looks = interval(LOOK_EVERY);
+    let mut staying = false;
     loop {
         tokio::select! {
-            more = tenants.next() => if !more { break },
-            Some(wish) = wishes.recv() => tell(&tenants.want(wish)),
-            _ = looks.tick() => tenants.look_again(),
+            more = tenants.next(), if !staying => if !more {
+                staying = orders.stay && !told_to_end.is_cancelled() && needs_a_person(&tenants);
+                if !staying {
+                    break;
+                }
+                error!("nothing runs any more, and only a person can go on: waiting for SIGHUP or SIGTERM");
+            },
+            Some(wish) = wishes.recv() => {
+                tell(&tenants.want(wish));
+                staying = false;
+            }
+            _ = looks.tick() => {
+                tenants.look_again();
+                staying = staying && !tenants.is_running();
+            }
+            () = told_to_end.cancelled(), if staying => break,
         }
     }
     drop(watching);
@@ -114,6 +144,11 @@ pub(super) async fn tenants(
     let failed = ends.iter().find_map(|(name, _, end)| failure(name, end));
     let summaries = ends.iter().map(|(name, meter, _)| Summary::of(name, meter, took)).collect();
     Ok(Ended { summaries, failed })
+}
+
+/// Whether starting again, as it is, would be of no use or walk past a guard.
+fn needs_a_person(tenants: &Tenants<SledStore>) -> bool {
+    tenants.ended().any(|(name, end)| failure(name, end).is_some_and(|failed| failed.is_for_a_person()))
 }
 
 /// Says what a new configuration meant.

@@ -22,6 +22,9 @@ pub struct Flags {
     /// The file.
     #[command(flatten)]
     pub file: FileFlags,
+    /// The most memory that the process may take, such as 256MB; overrides the file [env: OPGRAPH_MAX_MEMORY] [default: 256MB]
+    #[arg(long, value_name = "SIZE")]
+    pub max_memory: Option<String>,
     /// The tenant.
     #[command(flatten)]
     pub tenant: TenantFlags,
@@ -142,6 +145,14 @@ pub(super) fn config_file(flags: &FileFlags, env: Env<'_>) -> Option<PathBuf> {
 /// The state directory, if one is named outside the file.
 pub(super) fn state_dir(flags: &FileFlags, env: Env<'_>) -> Option<PathBuf> {
     flags.state_dir.clone().or_else(|| variable(env, "OPGRAPH_STATE_DIR").map(PathBuf::from))
+}
+
+/// What the process may take, if it is said outside the file.
+pub(super) fn max_memory(flags: &Flags, env: Env<'_>) -> Option<Given<String>> {
+    let flag = flags.max_memory.clone().map(|size| named(size, "--max-memory"));
+    let variable = || variable(env, "OPGRAPH_MAX_MEMORY");
+    // What is not UTF-8 is no size, and is refused as one.
+    flag.or_else(|| Some(named(variable()?.to_string_lossy().into_owned(), "OPGRAPH_MAX_MEMORY")))
 }
 
 /// The tables that a file with the same content would have.

@@ -24,6 +24,32 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     })
 }
 
+/// Reads a size such as `256MB`, `1.5 GB` or `262144`: bytes, or units of
+/// 1,024 of the one below. `MiB` and `M` mean the same as `MB`.
+///
+/// # Errors
+///
+/// A sentence that shows how to write one.
+pub fn size(text: &str) -> Result<usize, String> {
+    let read = |text: &str| {
+        let text = text.trim().to_ascii_lowercase();
+        let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let number: f64 = text[..digits].parse().ok()?;
+        let unit = match text[digits..].trim_start() {
+            "" | "b" => 0,
+            "k" | "kb" | "kib" => 1,
+            "m" | "mb" | "mib" => 2,
+            "g" | "gb" | "gib" => 3,
+            _ => return None,
+        };
+        let bytes = number * 1024_f64.powi(unit);
+        // Far beyond any machine, and a whole number still.
+        (bytes < 1e15).then_some(bytes as usize)
+    };
+    read(text)
+        .ok_or_else(|| format!("`{}` is not a size; write one like `256MB` or `1.5GB`", text.escape_debug()))
+}
+
 /// Reads an instant in RFC 3339.
 ///
 /// # Errors
@@ -81,6 +107,22 @@ mod tests {
             let expect =
                 format!("`{wrong}` is not a duration; write one like `30s`, `15m`, `2h30m` or `120d`");
             assert_eq!(duration(wrong), Err(expect));
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        let check = |text: &str, expect: usize| assert_eq!(size(text), Ok(expect), "{text}");
+        check("256MB", 256 << 20);
+        check("256 MiB", 256 << 20);
+        check("256m", 256 << 20);
+        check("1.5GB", 3 << 29);
+        check(" 64 kb ", 64 << 10);
+        check("262144", 262_144);
+        check("0", 0);
+        for wrong in ["", "MB", "64 megs", "-1MB", "1e9", "1..5GB", "inf", "NaN", "99999999GB"] {
+            let expect = format!("`{wrong}` is not a size; write one like `256MB` or `1.5GB`");
+            assert_eq!(size(wrong), Err(expect));
         }
     }
 

@@ -3,6 +3,8 @@
 //! One request loop: wait for the budget, send, classify, wait. `http/` knows
 //! neither 1Password nor JupiterOne.
 
+pub mod body;
+
 pub mod client;
 
 pub mod limit;
@@ -16,7 +18,8 @@ pub mod hosts;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 
-pub use client::{Answer, Body, Client, ClientSettings, Head, Request, senseless};
-pub use limit::{Budget, Limits};
+pub use body::{Body, BodyWriter};
+pub use client::{Answer, Client, ClientSettings, Head, Request, senseless};
+pub use limit::{Budget, Cellful, Left, Limits};
 pub use remedy::{Asked, Failure, Halt, Outcome, Remedy};
 pub use retry::{Patience, until_done};

@@ -1,20 +1,29 @@
 //! Drops events that were seen before.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use hashbrown::HashTable;
 use opgraph_state::{Checkpoint, Fingerprint, Store, StoreError, die_at};
-use tokio::sync::mpsc::{Receiver, Sender};
+use tokio::{
+    sync::mpsc::{Receiver, Sender},
+    time::{Instant, timeout_at},
+};
+
+mod recent;
 
 #[cfg(feature = "bench")]
 pub(crate) mod bench;
 
+use self::recent::Recent;
 use super::Stopped;
 use crate::{
     page::Page,
     stream::{Events, Stream},
     telemetry::Meter,
 };
+
+/// How often it is looked whether a stream has become quiet: at most twice as
+/// long after its last event its ids are in the state alone.
+const QUIET: Duration = Duration::from_secs(600);
 
 /// Removes from each page the events that an earlier page held.
 ///
@@ -29,9 +38,22 @@ pub(super) async fn run<T: Store>(
     meter: Arc<Meter>,
     out: Sender<Page<Events>>,
 ) -> Result<(), Stopped> {
-    while let Some(mut page) = pages.recv().await {
+    let mut look = Instant::now() + QUIET;
+    loop {
+        let mut page = match timeout_at(look, pages.recv()).await {
+            Ok(Some(page)) => page,
+            Ok(None) => break,
+            Err(_) => {
+                memory.rest(&store, &tenant, &meter).await?;
+                look = Instant::now() + QUIET;
+                continue;
+            }
+        };
         die_at!("dedup.before");
         let stream = page.stream();
+        if !page.items.is_empty() {
+            memory.wake(&store, &tenant, stream).await?;
+        }
         // An entry may have been in quarantine for longer than the newest ids reach
         // back. What is read for the first page of a retry does for all of them.
         let reaches_back = !page.released().is_empty() && memory.of(stream).horizon.is_none();
@@ -47,9 +69,7 @@ pub(super) async fn run<T: Store>(
         if page.is_through() {
             seen.horizon = None;
         }
-        let (ids, bytes) = seen.size();
-        meter.stream(stream).remembered.set(ids as u64);
-        meter.stream(stream).remembered_bytes.set(bytes as u64);
+        seen.tell(stream, &meter);
         die_at!("dedup.after");
         if out.send(page).await.is_err() {
             break;
@@ -76,16 +96,55 @@ impl Memory {
     ) -> Result<Memory, StoreError> {
         let mut memory = Memory { streams: BTreeMap::new(), recent };
         for (stream, checkpoint) in streams {
-            let newest = store.seen(tenant, stream.name(), Some(recent)).await?;
-            let seen = memory.of(*stream);
-            for id in newest.into_iter().take(recent).rev() {
-                seen.recent.insert(id);
-            }
+            memory.read_back(store, tenant, *stream).await?;
             if checkpoint.rewinding {
                 memory.recall(store, tenant, *stream).await?;
             }
         }
         Ok(memory)
+    }
+
+    /// Reads back the newest ids that were committed.
+    async fn read_back<T: Store>(
+        &mut self,
+        store: &T,
+        tenant: &str,
+        stream: Stream,
+    ) -> Result<(), StoreError> {
+        let most = self.recent;
+        let newest = store.seen(tenant, stream.name(), Some(most)).await?;
+        let seen = self.of(stream);
+        for id in newest.into_iter().take(most).rev() {
+            seen.recent.insert(id);
+        }
+        Ok(())
+    }
+
+    /// Gives back the memory of streams of which nothing has come for a while,
+    /// and of which all is committed: then the state knows the ids as well.
+    async fn rest<T: Store>(&mut self, store: &T, tenant: &str, meter: &Meter) -> Result<(), StoreError> {
+        let recent = self.recent;
+        for (stream, seen) in &mut self.streams {
+            let quiet = !std::mem::take(&mut seen.met);
+            let Some(last) = seen.recent.newest().filter(|_| quiet) else { continue };
+            // The pages of a stream are committed in their order: the last one after all others.
+            let committed = store.seen(tenant, stream.name(), Some(1)).await?;
+            if committed.contains(&last) {
+                *seen = Seen { asleep: true, horizon: seen.horizon.take(), ..Seen::new(recent) };
+                seen.tell(*stream, meter);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that events have come; reads back what [`Memory::rest`] gave back.
+    async fn wake<T: Store>(&mut self, store: &T, tenant: &str, stream: Stream) -> Result<(), StoreError> {
+        let seen = self.of(stream);
+        seen.met = true;
+        if std::mem::take(&mut seen.asleep) {
+            self.read_back(store, tenant, stream).await?;
+        }
+        Ok(())
     }
 
     /// Reads the whole horizon back, until the stream has caught up again.
@@ -98,7 +157,7 @@ impl Memory {
 
     fn of(&mut self, stream: Stream) -> &mut Seen {
         let recent = self.recent;
-        self.streams.entry(stream).or_insert_with(|| Seen { recent: Recent::new(recent), horizon: None })
+        self.streams.entry(stream).or_insert_with(|| Seen::new(recent))
     }
 }
 
@@ -108,9 +167,18 @@ struct Seen {
     recent: Recent,
     /// Everything committed within the horizon, sorted: 16 bytes an id.
     horizon: Option<Box<[Fingerprint]>>,
+    /// Events have come since it was looked at last.
+    met: bool,
+    /// What was committed is not among `recent`: the state has it.
+    asleep: bool,
 }
 
 impl Seen {
+    /// Nothing was met yet.
+    fn new(recent: usize) -> Seen {
+        Seen { recent: Recent::new(recent), horizon: None, met: false, asleep: false }
+    }
+
     /// Drops the events that were met before; answers the ids of the others.
     fn pass(&mut self, events: &mut Events) -> Vec<Fingerprint> {
         let mut fresh = Vec::with_capacity(events.len());
@@ -130,114 +198,31 @@ impl Seen {
         !known && self.recent.insert(id)
     }
 
+    fn tell(&self, stream: Stream, meter: &Meter) {
+        let (ids, bytes) = self.size();
+        meter.stream(stream).remembered.set(ids as u64);
+        meter.stream(stream).remembered_bytes.set(bytes as u64);
+    }
+
     /// How many ids are remembered, and the bytes that takes.
     fn size(&self) -> (usize, usize) {
-        let Recent { ring, places, .. } = &self.recent;
         let horizon = self.horizon.as_ref().map_or(0, |ids| ids.len());
-        let recent = ring.capacity() * size_of::<Fingerprint>() + places.allocation_size();
-        (ring.len() + horizon, recent + horizon * size_of::<Fingerprint>())
+        (self.recent.len() + horizon, self.recent.bytes() + horizon * size_of::<Fingerprint>())
     }
-}
-
-/// The newest ids, up to a fixed number: a ring of ids, and a table of places
-/// in it. About 26 bytes an id when full, 36 once ids are forgotten (the table grows
-/// once more, so as not to be tidied all the time), nothing when empty.
-#[derive(Debug)]
-struct Recent {
-    ring: Vec<Fingerprint>,
-    places: HashTable<u32>,
-    oldest: usize,
-    most: usize,
-}
-
-impl Recent {
-    fn new(most: usize) -> Recent {
-        Recent {
-            ring: Vec::new(),
-            places: HashTable::new(),
-            oldest: 0,
-            most: most.clamp(1, u32::MAX as usize),
-        }
-    }
-
-    /// Remembers an id, forgetting the oldest if need be; false if it is known.
-    fn insert(&mut self, id: Fingerprint) -> bool {
-        if self.places.find(hash(id), |place| self.ring[*place as usize] == id).is_some() {
-            return false;
-        }
-        let place = if self.ring.len() < self.most {
-            self.ring.push(id);
-            self.ring.len() - 1
-        } else {
-            let place = self.oldest;
-            let forgotten = std::mem::replace(&mut self.ring[place], id);
-            if let Ok(entry) = self.places.find_entry(hash(forgotten), |at| *at as usize == place) {
-                entry.remove();
-            }
-            self.oldest = (place + 1) % self.most;
-            place
-        };
-        self.places.insert_unique(hash(id), place as u32, |at| hash(self.ring[*at as usize]));
-        true
-    }
-}
-
-/// A fingerprint is a hash already.
-fn hash(id: Fingerprint) -> u64 {
-    id.0 as u64
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-
-    use proptest::prelude::*;
-
     use super::*;
 
-    proptest! {
-        #[test]
-        fn the_newest_ids_are_remembered_and_no_others(
-            most in 1usize..20,
-            ids in prop::collection::vec(0u128..40, 0..200),
-        ) {
-            let mut recent = Recent::new(most);
-            let mut model: VecDeque<u128> = VecDeque::new();
-            for id in ids {
-                let new = !model.contains(&id);
-                prop_assert_eq!(recent.insert(Fingerprint(id)), new);
-                if new {
-                    model.push_back(id);
-                    if model.len() > most {
-                        model.pop_front();
-                    }
-                }
-                prop_assert_eq!(recent.places.len(), model.len());
-            }
-        }
-    }
-
     #[test]
-    fn an_id_takes_36_bytes_at_most_among_the_newest_and_16_in_the_horizon() {
-        let mut seen = Seen { recent: Recent::new(4096), horizon: None };
+    fn what_is_remembered_is_counted_and_an_id_of_the_horizon_takes_16_bytes() {
+        let mut seen = Seen::new(4096);
         assert_eq!(seen.size(), (0, 0));
-        let mut meet = |ids: std::ops::Range<u32>| {
-            ids.for_each(|id| assert!(seen.is_new(Fingerprint::of(&id.to_string()))));
-            seen.size()
-        };
-        let (ids, bytes) = meet(0..4096);
-        assert_eq!((ids, bytes / ids), (4096, 26));
-        let (ids, bytes) = meet(4096..100_000);
-        assert_eq!((ids, bytes / ids), (4096, 36));
+        (0..10_000).for_each(|id| assert!(seen.is_new(Fingerprint::of(&id.to_string()))));
+        let (ids, bytes) = seen.size();
+        assert_eq!((ids, bytes / ids), (4096, 21));
         seen.horizon = Some((0..1000).map(Fingerprint).collect());
         assert_eq!(seen.size(), (ids + 1000, bytes + 16_000));
-    }
-
-    #[test]
-    fn two_ids_that_share_half_their_bits_are_two_ids() {
-        let mut recent = Recent::new(8);
-        assert!(recent.insert(Fingerprint(1)));
-        assert!(recent.insert(Fingerprint(1 | 1 << 100)));
-        assert!(!recent.insert(Fingerprint(1)));
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Mapped pages whose memory may wait for the next page, once the sink is done with them.
-pub(super) const EMPTIED: usize = 4;
+pub(super) const EMPTIED: usize = 2;
 
 /// How long that memory is kept when no page comes.
 const KEPT: Duration = Duration::from_secs(1);

@@ -33,17 +33,18 @@ use std::sync::Arc;
 
 use opgraph_state::{Checkpoint, Epoch, Store, StoreError, UnixMs};
 use tokio::{
-    sync::{Semaphore, mpsc::channel, watch},
+    sync::{mpsc::channel, watch},
     task::{JoinError, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, error_span};
 
 use self::{
     commit::Commits,
     snapshot::{Outlet, Snapshooting, Snapshots},
 };
 use crate::{
+    allowance::Allowance,
     clock::Clock,
     http::{Failure, Halt, Remedy},
     sink::{Sink, SinkError},
@@ -69,7 +70,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { pages: 4, bytes: 24 << 20, recent: 262_144, quarantine: 10_000 }
+        Limits { pages: 4, bytes: 8 << 20, recent: 262_144, quarantine: 10_000 }
     }
 }
 
@@ -98,6 +99,9 @@ pub struct Run<S, K, T, L = NoLister> {
     pub mapping: Mapping,
     /// How much may be in flight.
     pub limits: Limits,
+    /// The tenant's part in the bytes of pages that all tenants have in flight;
+    /// without it, it has those of `limits` to itself.
+    pub allowance: Option<Allowance>,
     /// The wall clock.
     pub clock: Clock,
     /// The tenant's counters.
@@ -131,8 +135,7 @@ where
 {
     let Run { tenant, epoch, source, sink, store, streams, limits, clock, meter, closing, .. } = run;
     let seen = dedup::Memory::load(&store, &tenant, &streams, limits.recent).await?;
-    let total = limits.bytes / fetch::ALLOWANCE_UNIT;
-    let allowance = Arc::new(Semaphore::new(total));
+    let allowance = run.allowance.unwrap_or_else(|| Allowance::alone(limits.bytes));
 
     let (fetched_out, fetched) = channel(limits.pages);
     let (fresh_out, fresh) = channel(limits.pages);
@@ -140,14 +143,20 @@ where
     let (acks_out, acks) = channel(limits.pages);
     let (emptied_out, emptied) = channel(map::EMPTIED);
     let (count, committed) = watch::channel(0);
+    meter.queues.clear();
+    meter.queues.watch("fetched", &fetched_out);
+    meter.queues.watch("fresh", &fresh_out);
+    meter.queues.watch("mapped", &mapped_out);
+    meter.queues.watch("acks", &acks_out);
+    meter.queues.weigh(&allowance);
 
     let mut fetchers = JoinSet::new();
     for (stream, checkpoint) in streams {
         let (source, clock, meter) = (source.clone(), clock.clone(), meter.clone());
         let reading = Reading { source, stream, checkpoint, first: run.first, pace: run.pace, clock, meter };
         let (allowance, out) = (allowance.clone(), fetched_out.clone());
-        let fetch = fetch::run(pages(reading), closing.clone(), allowance, total, out);
-        let span = info_span!("stream", stream = stream.name());
+        let fetch = fetch::run(pages(reading), closing.clone(), allowance, out);
+        let span = error_span!("stream", %tenant, stream = stream.name());
         fetchers.spawn(async move { (stream, fetch.await) }.instrument(span));
     }
     drop(fetched_out);
@@ -163,9 +172,9 @@ where
             pace: run.pace,
             clock: clock.clone(),
             meter: meter.clone(),
-            outlet: Outlet { out: mapped_out.clone(), allowance, total },
+            outlet: Outlet { out: mapped_out.clone(), allowance },
         };
-        listing.spawn(snapshot::run(with, last.clone()).instrument(info_span!("snapshots")));
+        listing.spawn(snapshot::run(with, last.clone()).instrument(error_span!("snapshots", %tenant)));
     }
 
     let mut stages = JoinSet::new();
@@ -173,7 +182,8 @@ where
         dedup::run(fetched, seen, store.clone(), tenant.clone(), meter.clone(), fresh_out).in_current_span(),
     );
     stages.spawn(map::run(fresh, run.mapping, meter.clone(), emptied, mapped_out).in_current_span());
-    stages.spawn(upload::run(mapped, sink, acks_out, committed, emptied_out).in_current_span());
+    let (name, counts) = (tenant.clone(), meter.clone());
+    stages.spawn(upload::run(mapped, sink, name, acks_out, committed, emptied_out, counts).in_current_span());
     let ceiling = limits.quarantine;
     let commits = Commits { store, tenant, epoch, ceiling, clock, meter: meter.clone(), committed: count };
     stages.spawn(commit::run(acks, commits).in_current_span());

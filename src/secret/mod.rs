@@ -11,27 +11,25 @@ pub mod wipe;
 
 mod op;
 
+mod file;
+
 #[cfg(test)]
 mod tests;
 
 use std::{
     fmt,
-    fs::File,
-    io::Read,
-    os::unix::{
-        ffi::OsStrExt,
-        fs::{MetadataExt, PermissionsExt},
-    },
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
 use secrecy::{SecretString, zeroize::Zeroizing};
 
 pub use claims::Claims;
+pub use file::write_token;
 pub use process::protect_process;
 
 /// The most bytes a token may have; 1Password's have about 700.
-const LONGEST_TOKEN: usize = 16 * 1024;
+pub(crate) const LONGEST_TOKEN: usize = 16 * 1024;
 
 /// Where a token is read from. It holds no token itself.
 #[derive(Clone, PartialEq, Eq)]
@@ -62,7 +60,7 @@ pub struct SecretError {
 }
 
 impl SecretError {
-    fn new(what: impl Into<String>, hint: impl Into<String>) -> SecretError {
+    pub(crate) fn new(what: impl Into<String>, hint: impl Into<String>) -> SecretError {
         SecretError { what: what.into(), hint: hint.into() }
     }
 
@@ -132,7 +130,7 @@ impl TokenSource {
     pub async fn read(&self) -> Result<SecretString, SecretError> {
         match self {
             TokenSource::Env(name) => from_env(name),
-            TokenSource::File(path) => from_file(path),
+            TokenSource::File(path) => file::read(path),
             TokenSource::Op(reference) => op::read(reference).await,
         }
     }
@@ -156,7 +154,7 @@ impl TokenSource {
     pub fn check(&self) -> Result<(), SecretError> {
         match self {
             TokenSource::Env(name) => from_env(name).map(drop),
-            TokenSource::File(path) => from_file(path).map(drop),
+            TokenSource::File(path) => file::read(path).map(drop),
             TokenSource::Op(_) => Ok(()),
         }
     }
@@ -190,6 +188,17 @@ pub(crate) fn looks_like_a_token(text: &str) -> bool {
     text.starts_with("eyJ") || text.starts_with("ops_")
 }
 
+/// Leaves out what may be a token that is in the wrong place.
+pub(crate) fn without_tokens(text: &str) -> String {
+    let ends = |char: char| !char.is_ascii_alphanumeric() && !"._-".contains(char);
+    let mask = |word: &str| match word.strip_suffix(ends) {
+        Some(rest) if looks_like_a_token(rest) => format!("…{}", &word[rest.len()..]),
+        None if looks_like_a_token(word) => "…".to_owned(),
+        _ => word.to_owned(),
+    };
+    text.split_inclusive(ends).map(mask).collect()
+}
+
 fn from_env(name: &str) -> Result<SecretString, SecretError> {
     let source = format!("the variable {}", shown(name));
     let hint = "set it to the token, or configure a file or an `op://` reference instead";
@@ -200,35 +209,13 @@ fn from_env(name: &str) -> Result<SecretString, SecretError> {
     token(&value, &source, hint)
 }
 
-fn from_file(path: &Path) -> Result<SecretString, SecretError> {
-    let source = format!("the token file `{}`", path.display());
-    let unreadable = |error: std::io::Error| {
-        SecretError::new(
-            format!("cannot read {source}: {error}"),
-            "check the path, and that this user may read it",
-        )
-    };
-    // Looked at before it is opened, because opening a named pipe would wait.
-    let found = std::fs::metadata(path).map_err(unreadable)?;
-    if !found.is_file() {
-        return Err(SecretError::new(
-            format!("{source} is not a regular file"),
-            "write the token into a regular file",
-        ));
-    }
-    let file = File::open(path).map_err(unreadable)?;
-    // The open file's own mode: what the path names may have changed.
-    let mode = file.metadata().map_err(unreadable)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(SecretError::new(
-            format!("{source} may be read by others (mode {:03o})", mode & 0o777),
-            format!("run `chmod 600 {}`, and replace the token if others use this machine", path.display()),
-        ));
-    }
-    // Room for all of it at once: growing would leave copies behind.
-    let mut content = Zeroizing::new(Vec::with_capacity(LONGEST_TOKEN + 3));
-    file.take(LONGEST_TOKEN as u64 + 3).read_to_end(&mut content).map_err(unreadable)?;
-    token(&content, &source, "write the token into it, and nothing else")
+/// Takes for a token what a person typed.
+///
+/// # Errors
+///
+/// No token looks like it.
+pub(crate) fn typed_token(bytes: &[u8]) -> Result<SecretString, SecretError> {
+    token(bytes, "what was typed", "paste the token, and nothing else")
 }
 
 /// Takes the bytes for a token if they can be one.

@@ -79,7 +79,7 @@ pub struct UploadLimits {
 #[must_use = "an unused Ack is a cursor that never moves"]
 #[derive(Debug)]
 pub struct Ack {
-    coverage: Coverage,
+    coverage: Box<Coverage>,
     settled: Vec<String>,
 }
 
@@ -87,7 +87,7 @@ impl Ack {
     /// Acknowledges all that `coverage` names. `settled` are the upload notes
     /// that the commit may remove.
     fn durable(coverage: Coverage, settled: Vec<String>) -> Ack {
-        Ack { coverage, settled }
+        Ack { coverage: Box::new(coverage), settled }
     }
 
     /// Joins the acks of two sinks for the same pages: what either set aside

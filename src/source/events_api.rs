@@ -13,13 +13,13 @@ use opgraph_state::{Cursor, SourceInfo, UnixMs, die_at};
 use reqwest::Method;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize};
-use tracing::warn;
+use tracing::{Instrument, info_span, warn};
 use url::Url;
 
 use super::Source;
 use crate::{
     http::{Answer, Asked, Body, Budget, Client, Failure, Outcome, Patience, Remedy, Request, until_done},
-    stream::{Read, Stream, read_page},
+    stream::{Read, Stream, Texts, read_page_of},
     telemetry::Meter,
 };
 
@@ -41,7 +41,11 @@ pub struct EventsApi {
     budget: Arc<Budget>,
     patience: Patience,
     account: Option<String>,
+    /// Whose pages these are, in logs and traces.
+    tenant: Arc<str>,
     meter: Arc<Meter>,
+    /// Memory for pages, of all clones.
+    texts: Texts,
 }
 
 /// What the token may do (`GET /api/v2/auth/introspect`).
@@ -88,7 +92,17 @@ impl EventsApi {
         patience: Patience,
         meter: Arc<Meter>,
     ) -> EventsApi {
-        EventsApi { client, base_url, token, budget, patience, account: None, meter }
+        EventsApi {
+            client,
+            base_url,
+            token,
+            budget,
+            patience,
+            account: None,
+            tenant: "".into(),
+            meter,
+            texts: Texts::default(),
+        }
     }
 
     /// Makes requests from another budget: the account's turned out to be another one.
@@ -100,6 +114,12 @@ impl EventsApi {
     /// Pins the account that the cursors belong to.
     pub fn of_account(mut self, account: Option<String>) -> EventsApi {
         self.account = account;
+        self
+    }
+
+    /// Names the tenant that the pages are for.
+    pub fn of_tenant(mut self, tenant: Arc<str>) -> EventsApi {
+        self.tenant = tenant;
         self
     }
 
@@ -141,10 +161,14 @@ impl EventsApi {
     {
         let failed = |failure: &Failure| {
             self.meter.retries.add(1);
+            if failure.status == Some(429) {
+                self.meter.throttled.add(1);
+            }
             warn!(error = %failure, cause = %failure.cause, "request failed, trying again");
         };
         until_done(Some(&self.budget), &self.patience, failed, || {
             self.meter.requests.add(1);
+            self.meter.budgeted.add(1);
             attempt()
         })
         .await
@@ -166,7 +190,8 @@ impl EventsApi {
             _ => Remedy::Retry { after: Some(self.patience.first) },
         };
         self.until_done(|| async {
-            let answer = self.client.send(request).await.map_err(|failure| match failure.status {
+            let sent = self.client.send_into(request, self.texts.take()).await;
+            let answer = sent.map_err(|failure| match failure.status {
                 Some(200..300) => Failure { remedy: remedy(), ..failure },
                 _ => failure,
             })?;
@@ -219,10 +244,11 @@ impl Source for EventsApi {
         let hint = "nothing was skipped: the stream goes on from its cursor once the API answers as documented, or with a newer opgraph";
         let read = |body| {
             die_at!("fetch.answered");
-            read_page(stream, body).map_err(Into::into)
+            read_page_of(stream, body, Some(self.texts.clone())).map_err(Into::into)
         };
         die_at!("fetch.before");
-        match self.until_sensible(&request, hint, read).await {
+        let span = info_span!("page", tenant = &*self.tenant, stream = stream.name());
+        match self.until_sensible(&request, hint, read).instrument(span).await {
             Err(failure) if failure.status == Some(401) => Err(self.explain(stream, failure).await),
             read => read,
         }

@@ -5,13 +5,17 @@ use self_cell::self_cell;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Decoded, Event, Mapping, Origin, Stream, parts::Object};
+use super::{
+    Decoded, Event, Mapping, Origin, Stream,
+    parts::Object,
+    text::{Text, Texts},
+};
 use crate::graph::Records;
 
 self_cell!(
     /// The events of one page together with the text they borrow from.
     pub struct Events {
-        owner: String,
+        owner: Text,
         #[covariant]
         dependent: Decoded,
     }
@@ -22,7 +26,7 @@ self_cell!(
 impl Events {
     /// A page without events.
     pub fn none(stream: Stream) -> Events {
-        Events::new(String::new(), |_| Decoded::read(stream, &[], &mut Vec::new()))
+        Events::new(Text::default(), |_| Decoded::read(stream, &[], &mut Vec::new()))
     }
 
     /// How many events there are.
@@ -122,12 +126,21 @@ struct Envelope<'a> {
 ///
 /// [`Malformed`] if the body is not UTF-8, not JSON, or not a page.
 pub fn read_page(stream: Stream, body: Vec<u8>) -> Result<Read, Malformed> {
+    read_page_of(stream, body, None)
+}
+
+/// Like [`read_page`]; the body's memory goes to `home` once the events are dropped.
+///
+/// # Errors
+///
+/// As for [`read_page`].
+pub fn read_page_of(stream: Stream, body: Vec<u8>, home: Option<Texts>) -> Result<Read, Malformed> {
     let text = String::from_utf8(body).map_err(|error| {
         Malformed(format!("the page is not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
     })?;
     let mut rejected = Vec::new();
     let mut place = None;
-    let events = Events::try_new(text, |text| {
+    let events = Events::try_new(Text::new(text, home), |text| {
         let Object(envelope): Object<Envelope<'_>> = serde_json::from_str(text).map_err(|error| {
             let (line, column) = (error.line(), error.column());
             Malformed(format!(
@@ -165,7 +178,7 @@ pub fn read_events<'t>(
     }
     list.push(']');
     let mut rejected = Vec::new();
-    let events = Events::try_new(list, |list| {
+    let events = Events::try_new(Text::new(list, None), |list| {
         let items: Vec<&RawValue> =
             serde_json::from_str(list).map_err(|_| Malformed("an event is not JSON".to_owned()))?;
         Ok(Decoded::read(stream, &items, &mut rejected))

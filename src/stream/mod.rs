@@ -8,6 +8,8 @@ pub mod auditevents;
 
 mod parts;
 
+mod text;
+
 mod decode;
 
 mod write;
@@ -19,7 +21,8 @@ use opgraph_state::{Fingerprint, UnixMs};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-pub use decode::{Events, Item, Malformed, Read, Rejected, read_events, read_page};
+pub use decode::{Events, Item, Malformed, Read, Rejected, read_events, read_page, read_page_of};
+pub use text::Texts;
 
 use crate::graph::Records;
 

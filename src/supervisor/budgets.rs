@@ -164,3 +164,138 @@ impl Share {
 pub fn idle(active_until: Option<UnixMs>, now: UnixMs) -> Option<Duration> {
     active_until.map(|until| now.since(until))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use opgraph_state::{Checkpoint, Cursor, MemoryStore, SourceInfo};
+    use tokio::{
+        task::JoinSet,
+        time::{Instant, sleep},
+    };
+
+    use super::*;
+    use crate::{clock::Clock, supervisor::life::LEASE};
+
+    const ACCOUNT: &str = "ACCOUNT";
+
+    /// The most requests that any window of this length holds.
+    fn densest(times: &[Duration], window: Duration) -> usize {
+        let (mut inside, mut most) = (VecDeque::new(), 0);
+        for &at in times {
+            inside.push_back(at);
+            while inside.front().is_some_and(|first| at - *first > window) {
+                inside.pop_front();
+            }
+            most = most.max(inside.len());
+        }
+        most
+    }
+
+    fn asking<'a>(tenant: &'a Arc<str>, account: Option<&'a str>, now: UnixMs) -> Asking<'a> {
+        Asking { tenant, account, limits: Limits::default(), active_until: None, now }
+    }
+
+    /// What a run of a tenant does until it is killed: it asks whose its token
+    /// is, then for pages as fast as it may.
+    async fn life(tenant: Arc<str>, tells: bool, keeps: bool, world: World) {
+        let World { store, budgets, clock, times, start } = world;
+        let first = [("auditevents".to_owned(), Cursor::Since(clock.now()))];
+        let claim = store.claim(&tenant, &first, clock.now()).await.unwrap();
+        store.renew(&tenant, claim.epoch, clock.now().plus(LEASE)).await.unwrap();
+        let checkpoint = claim.checkpoints["auditevents"].clone();
+        let told = tells.then_some(ACCOUNT).or(checkpoint.source.account.as_deref());
+        let asking = Asking { active_until: claim.active_until, ..asking(&tenant, told, clock.now()) };
+        let budget = budgets.join(asking);
+        budget.acquire().await;
+        times.lock().unwrap().push(start.elapsed());
+        if keeps {
+            let source = SourceInfo { account: Some(ACCOUNT.to_owned()), ..checkpoint.source.clone() };
+            let known = Checkpoint { source, ..checkpoint.clone() };
+            let known = BTreeMap::from([("auditevents".to_owned(), known)]);
+            store.import(&tenant, known, true, clock.now().plus(LEASE)).await.unwrap();
+        }
+        let whole = budgets.join(Asking { account: Some(ACCOUNT), ..asking });
+        if !Arc::ptr_eq(&whole, &budget) {
+            whole.pay(budget.granted()).await;
+        }
+        loop {
+            whole.acquire().await;
+            times.lock().unwrap().push(start.elapsed());
+        }
+    }
+
+    #[derive(Clone)]
+    struct World {
+        store: MemoryStore,
+        budgets: Budgets,
+        clock: Clock,
+        times: Arc<Mutex<Vec<Duration>>>,
+        start: Instant,
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_its_tenants_know_of_it_and_however_often_they_are_killed_an_accounts_limits_hold() {
+        let mut dense = 0;
+        for seed in 0..40 {
+            let mut dice = fastrand::Rng::with_seed(seed);
+            let (store, clock) = (MemoryStore::default(), Clock::starting_at(UnixMs(1_780_000_000_000)));
+            let (times, start) = (Arc::<Mutex<Vec<Duration>>>::default(), Instant::now());
+            for _ in 0..8 {
+                let budgets = Budgets::after_earlier_runs(&store).await.unwrap();
+                let (store, clock, times) = (store.clone(), clock.clone(), times.clone());
+                let world = World { store, budgets, clock, times, start };
+                let mut lives = JoinSet::new();
+                for tenant in ["one", "two", "three"] {
+                    let (there, tells, keeps) = (dice.u8(0..4) > 0, dice.bool(), dice.u8(0..4) == 0);
+                    let (late, world) = (Duration::from_millis(dice.u64(0..3000)), world.clone());
+                    if there {
+                        lives.spawn(async move {
+                            sleep(late).await;
+                            life(tenant.into(), tells, keeps, world).await;
+                        });
+                    }
+                }
+                // Killed.
+                sleep(Duration::from_millis(dice.u64(0..40_000))).await;
+            }
+            let mut times = times.lock().unwrap().clone();
+            times.sort();
+            let most = densest(&times, Duration::from_secs(60));
+            assert!(most <= 600, "seed {seed}: {most} requests in a minute");
+            dense = dense.max(most);
+        }
+        assert!(dense > 450, "{dense}: the limits were never near");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn accounts_do_not_share_and_tenants_of_one_do_until_they_leave() {
+        let (budgets, now) = (Budgets::default(), UnixMs(0));
+        let [one, two, three]: [Arc<str>; 3] = ["one".into(), "two".into(), "three".into()];
+        let of = |tenant, account| budgets.join(asking(tenant, account, now));
+        let shared = of(&one, Some("A"));
+        assert!(Arc::ptr_eq(&shared, &of(&two, Some("A"))));
+        assert!(!Arc::ptr_eq(&shared, &of(&three, Some("B"))));
+        // Nobody knows whose these are: each is on its own.
+        assert!(!Arc::ptr_eq(&of(&one, None), &of(&two, None)));
+        assert!(Arc::ptr_eq(&shared, &of(&two, Some("A"))), "an account's budget stays");
+
+        // The lowest of each limit holds, for as long as the tenant is there that has it.
+        let n = |limit| std::num::NonZeroU32::new(limit).unwrap();
+        let limits = |per_minute, per_hour| Limits { per_minute: n(per_minute), per_hour: n(per_hour) };
+        let ask = |tenant, limits| drop(budgets.join(Asking { limits, ..asking(tenant, Some("A"), now) }));
+        let held = || budgets.shares()[&Owner::Account("A".to_owned())].limits;
+        ask(&one, limits(600, 100));
+        ask(&two, limits(60, 1000));
+        assert_eq!(held(), limits(60, 100));
+        budgets.leave("one");
+        assert_eq!(held(), limits(60, 1000));
+        ask(&two, limits(500, 1000));
+        assert_eq!(held(), limits(500, 1000));
+        // Moving to another account leaves this one.
+        ask(&one, limits(10, 10));
+        of(&one, Some("B"));
+        assert_eq!(held(), limits(500, 1000));
+    }
+}

@@ -48,6 +48,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         info!(epoch = epoch.0, "run started");
         store.renew(name, epoch, now.plus(LEASE)).await?;
         die_at!("renew.after");
+        self.meter.in_quarantine.set(store.quarantine_len(name).await?);
         let pipeline = self.pipeline(claim, access, wanted, first);
         let result = tokio::select! {
             result = self.drained_in_time(pipeline) => result,
@@ -70,7 +71,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         wanted: Vec<Stream>,
         first: UnixMs,
     ) -> Result<Drained, RunError> {
-        let Shared { store, client, clock, budgets, closing, .. } = self.shared;
+        let Shared { store, client, memory, clock, budgets, closing, .. } = self.shared;
         let name = &self.tenant.name;
         self.warn_of_expiry(&access);
 
@@ -86,6 +87,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
             now: clock.now(),
         };
         let budget = budgets.join(asking);
+        self.meter.budget.set(Some(budget.clone()));
         let made = budget.granted();
         let api = EventsApi::new(
             client.clone(),
@@ -94,7 +96,8 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
             budget.clone(),
             self.tenant.patience,
             self.meter.clone(),
-        );
+        )
+        .of_tenant(name.clone());
         let introspection = tokio::select! {
             introspection = api.introspect() => introspection?,
             () = closing.cancelled() => return Ok(Drained::default()),
@@ -105,6 +108,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
             None => api,
             Some(_) => {
                 let whole = budgets.join(Asking { account: account.as_deref(), ..asking });
+                self.meter.budget.set(Some(whole.clone()));
                 // What was asked before anybody knew whose budget it takes is paid for now.
                 tokio::select! {
                     () = whole.pay(budget.granted() - made) => (),
@@ -115,6 +119,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         };
         let (mut streams, mut drained) = (Vec::new(), Drained::default());
         for stream in wanted {
+            self.meter.stream(stream).wanted.set(1);
             let Some(checkpoint) = claim.checkpoints.get(stream.name()).cloned() else { continue };
             same_account(checkpoint.source.account.as_deref(), account.as_deref(), name)?;
             if introspection.may_read(stream) {
@@ -158,6 +163,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
             pace: self.tenant.pace,
             mapping: self.tenant.mapping.clone(),
             limits: self.tenant.limits,
+            allowance: Some(memory.pages()),
             clock: clock.clone(),
             meter: self.meter.clone(),
             closing: closing.clone(),
@@ -187,6 +193,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         let remedy = not_allowed(stream);
         let hint = remedy.hint().unwrap_or_default().to_owned();
         warn!(stream = stream.name(), hint, "stream parked");
+        self.meter.parks.add(1);
         self.meter.stream(stream).state.set(StreamState::Parked(hint));
         Failure {
             doing: format!("read `{}`", stream.name()),
@@ -226,7 +233,8 @@ fn same_account(stored: Option<&str>, now: Option<&str>, tenant: &str) -> Result
 
 /// Says again and again that the run is alive, until it is not the tenant's newest any more.
 ///
-/// All tenants say so at the same moments, so that one sync of the disk serves them all.
+/// All tenants do so at the same moments of the clock, so that they share the
+/// syncs: otherwise a thousand idle ones cost fifty commits a second.
 async fn stay_alive<T: Store>(store: &T, tenant: &str, epoch: Epoch, clock: &Clock) -> StoreError {
     loop {
         sleep(until_the_beat(clock.now())).await;

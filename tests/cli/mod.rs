@@ -20,6 +20,14 @@ mod kills;
 
 mod leaks;
 
+mod shown;
+
+mod traces;
+
 mod quarantine;
+
+mod setup;
+
+mod stay;
 
 mod wire;

@@ -22,12 +22,12 @@ use opgraph_state::{Cursor, MemoryStore, SourceInfo, Store};
 use crate::support::{self, Scripted, Trouble, failure, key, logs::Log, uuid};
 
 /// A sink whose uploads take no page until they are let go.
-struct Standing {
-    taken: Arc<AtomicUsize>,
-    gate: Arc<tokio::sync::Semaphore>,
+pub(super) struct Standing {
+    pub(super) taken: Arc<AtomicUsize>,
+    pub(super) gate: Arc<tokio::sync::Semaphore>,
 }
 
-struct StandingUpload {
+pub(super) struct StandingUpload {
     taken: Arc<AtomicUsize>,
     gate: Arc<tokio::sync::Semaphore>,
     inner: <MemorySink as Sink>::Upload,

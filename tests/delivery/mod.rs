@@ -6,6 +6,10 @@ mod simulation;
 
 mod flow;
 
+mod sharing;
+
+mod quiet;
+
 mod rewind;
 
 mod clocks;

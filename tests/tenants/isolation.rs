@@ -9,7 +9,7 @@ use super::place::{Place, world};
 
 /// How many tenants there are beside the one that fails.
 const OTHERS: u64 = 3;
-const TIME: Duration = Duration::from_secs(300);
+const TIME: Duration = Duration::from_secs(200);
 
 /// What is wrong with the one tenant.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,7 +55,7 @@ impl Way {
         match self {
             // More than a quarantine may hold.
             Way::Poisoned => Config { events: 12_000, poison: 1.0, ..world(99) },
-            Way::Flooded => Config { events: 20_000, ..world(99) },
+            Way::Flooded => Config { events: 6_000, ..world(99) },
             _ => world(99),
         }
     }

@@ -7,6 +7,7 @@ use opgraph::{
     clock::Clock,
     config::{self, InstanceSource, Plan, Polling, Start},
     http::{Client, ClientSettings, Limits},
+    memory::Memory,
     secret::TokenSource,
     sink::jupiterone::JupiterOneSettings,
     supervisor::{Budgets, Shared},
@@ -37,6 +38,11 @@ pub(super) fn world(seed: u64) -> Config {
     }
 }
 
+thread_local! {
+    /// A client reads the machine's certificates, which takes longer than a story; each test has a thread of its own.
+    static CLIENT: Client = Client::new(&ClientSettings::default()).unwrap();
+}
+
 /// What outlives a process: the state, the tokens, the time.
 pub(super) struct Place {
     dir: TempDir,
@@ -52,21 +58,27 @@ impl Place {
             dir: tempfile::tempdir().unwrap(),
             store: MemoryStore::default(),
             clock: Clock::starting_at(UnixMs(now.as_millisecond())),
-            client: Client::new(&ClientSettings::default()).unwrap(),
+            client: CLIENT.with(Client::clone),
         }
     }
 
     /// A process that knows what earlier ones left.
     pub(super) async fn process(&self) -> Process {
-        let shared = Shared {
+        let shared = self.shared().await;
+        Process { closing: shared.closing.clone(), tenants: Tenants::new(shared, false) }
+    }
+
+    /// What all tenants of a process share.
+    pub(super) async fn shared(&self) -> Shared<MemoryStore> {
+        Shared {
             store: self.store.clone(),
             client: self.client.clone(),
             budgets: Budgets::after_earlier_runs(&self.store).await.unwrap(),
+            memory: Memory::default(),
             clock: self.clock.clone(),
             closing: CancellationToken::new(),
             drain: Duration::from_secs(30),
-        };
-        Process { closing: shared.closing.clone(), tenants: Tenants::new(shared, false) }
+        }
     }
 
     /// Writes a token where the tenant reads it; answers the file.

@@ -1,11 +1,15 @@
 //! Style is a test: what a reviewer would otherwise have to say twice.
 
+mod deploy;
+
+mod docs;
+
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 

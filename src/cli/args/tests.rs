@@ -18,11 +18,13 @@ fn every_line_of_the_examples_can_be_typed() {
     let all = [
         EXAMPLES,
         RUN_EXAMPLES,
-        DEMO_EXAMPLES,
+        simulated::EXAMPLES,
         CHECK_EXAMPLES,
+        STATUS_EXAMPLES,
         REWIND_EXAMPLES,
         EXPORT_EXAMPLES,
         IMPORT_EXAMPLES,
+        init::EXAMPLES,
         quarantine::RETRY_EXAMPLES,
         quarantine::DROP_EXAMPLES,
     ];
@@ -49,7 +51,8 @@ fn no_flag_takes_a_secret() {
     assert!(flags.iter().any(|flag| flag == "events-token-file"), "{flags:?}");
     for flag in flags {
         let secret = ["token", "key", "secret", "password"].iter().any(|word| flag.contains(word));
-        assert!(!secret || flag.ends_with("-file"), "--{flag} would put a secret on the command line");
+        let place = flag.ends_with("-file") || flag.ends_with("-from");
+        assert!(!secret || place, "--{flag} would put a secret on the command line");
     }
 }
 

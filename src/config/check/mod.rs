@@ -4,6 +4,8 @@ mod events;
 
 mod connect;
 
+pub(super) mod admin;
+
 mod jupiterone;
 
 mod access;
@@ -19,6 +21,7 @@ use super::{
     tables::{DurationText, Given, GraphTable, Root, StartText, TenantTable},
     values,
 };
+use crate::memory::{MAX_MEMORY, Memory, Size};
 
 /// The longest tenant name, in characters.
 const LONGEST_NAME: usize = 64;
@@ -57,6 +60,7 @@ pub(super) fn config<'f>(
             "write a section `[[tenant]]` with a `name`, and `[tenant.events]` with a `token`".to_owned(),
         );
     }
+    let admin = root.admin.as_ref().map(|table| check.admin(table));
     let mut tenants = Vec::new();
     for group in &groups {
         check.problems.look_at(group.file);
@@ -66,11 +70,40 @@ pub(super) fn config<'f>(
         }
     }
     check.no_two_share(&tenants);
+    check.problems.look_at(0);
+    let max_memory = match &root.max_memory {
+        Some(given) => max_memory(given, "max_memory", tenants.len(), check.problems),
+        None => Some(Memory::by_default(tenants.len())),
+    };
     Some(Config {
         state_dir: state_dir?,
+        max_memory: max_memory?,
         allow_custom_hosts,
+        admin: admin.map_or(Some(None), |made| made.map(Some))?,
         tenants: tenants.into_iter().map(|(.., tenant)| tenant).collect::<Option<_>>()?,
     })
+}
+
+/// Reads what the process may take, which has to do for so many tenants.
+pub(super) fn max_memory(
+    given: &Given<String>,
+    key: &str,
+    tenants: usize,
+    problems: &mut Problems<'_>,
+) -> Option<usize> {
+    let read = values::size(&given.value).and_then(|max| match Memory::divide(max, tenants) {
+        Ok(_) => Ok(max),
+        Err(error) => {
+            Err(format!("{error}; write a larger size, or leave it out: {} is the default", Size(MAX_MEMORY)))
+        }
+    });
+    let sentence = match read {
+        Ok(max) => return Some(max),
+        Err(sentence) => sentence,
+    };
+    let (what, hint) = sentence.split_once("; ").unwrap_or((&sentence, ""));
+    problems.add(&given.at, key, what, hint.to_owned());
+    None
 }
 
 struct Check<'c, 'p> {

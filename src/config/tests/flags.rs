@@ -145,3 +145,23 @@ fn a_connect_server_is_named_by_flags_or_variables() {
         assert!(told.contains("the Connect server is missing"), "{told}");
     }
 }
+
+#[test]
+fn the_memory_may_be_said_outside_the_file_and_the_flag_wins() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("opgraph.toml");
+    fs::write(&file, format!("max_memory = \"100MB\"{ACME}")).unwrap();
+    let line = format!("--config {}", file.display());
+    let env = [("OPGRAPH_MAX_MEMORY", "70MB")];
+    assert_eq!(flags(&line, &[]).unwrap().max_memory, 100 << 20);
+    assert_eq!(flags(&line, &env).unwrap().max_memory, 70 << 20);
+    assert_eq!(flags(&format!("{line} --max-memory 80MB"), &env).unwrap().max_memory, 80 << 20);
+    assert_eq!(flags("--max-memory 80MB", &env).unwrap().max_memory, 80 << 20);
+    let refused = flags("--max-memory 1MB", &[]).unwrap_err();
+    assert!(
+        refused.starts_with("--max-memory: 1 MB is too little for 1 tenant: at least 41 MB"),
+        "{refused}"
+    );
+    let refused = flags("", &[("OPGRAPH_MAX_MEMORY", "all")]).unwrap_err();
+    assert!(refused.starts_with("OPGRAPH_MAX_MEMORY: `all` is not a size"), "{refused}");
+}

@@ -12,6 +12,8 @@ mod folders;
 
 mod access;
 
+mod admin;
+
 mod jupiterone;
 
 mod flags;
@@ -70,7 +72,9 @@ fn tenant(text: &str) -> Tenant {
 fn little_is_needed_and_the_rest_has_defaults() {
     let expect = Config {
         state_dir: "opgraph-state".into(),
+        max_memory: 256 << 20,
         allow_custom_hosts: false,
+        admin: None,
         tenants: vec![Tenant {
             name: "acme".to_owned(),
             description: None,

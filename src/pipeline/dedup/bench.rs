@@ -4,7 +4,7 @@ use std::fmt;
 
 use opgraph_state::{Fingerprint, Store, StoreError};
 
-use super::{Memory, Recent, Seen};
+use super::{Memory, Seen};
 use crate::stream::{Events, Stream};
 
 /// What dedup remembers of one stream.
@@ -13,7 +13,7 @@ pub struct Remembered(Seen);
 impl Remembered {
     /// Remembers the newest `recent` ids of what is to come.
     pub fn new(recent: usize) -> Remembered {
-        Remembered(Seen { recent: Recent::new(recent), horizon: None })
+        Remembered(Seen::new(recent))
     }
 
     /// Reads back what is remembered during a rewind: the whole horizon.

@@ -1,14 +1,12 @@
 //! Sends listings on, under the allowance of bytes that the pages share.
 
-use std::sync::Arc;
-
 use opgraph_state::die_at;
-use tokio::sync::{Semaphore, mpsc::Sender};
+use tokio::sync::mpsc::Sender;
 
 use super::Ended;
 use crate::{
+    allowance::Allowance,
     page::{Listing, Mapped, Trail},
-    pipeline::fetch::ALLOWANCE_UNIT,
 };
 
 /// Bytes of JSON after which a listing is sent.
@@ -20,9 +18,7 @@ const CHANGE_BYTES: usize = 150;
 /// The way to the sink.
 pub(in crate::pipeline) struct Outlet {
     pub(in crate::pipeline) out: Sender<Mapped>,
-    pub(in crate::pipeline) allowance: Arc<Semaphore>,
-    /// The whole of the allowance.
-    pub(in crate::pipeline) total: usize,
+    pub(in crate::pipeline) allowance: Allowance,
 }
 
 impl Outlet {
@@ -31,10 +27,9 @@ impl Outlet {
         if listing.inventory.is_empty() && listing.removed.is_empty() && listing.records.is_empty() {
             return Ok(());
         }
-        let weight = weight(&listing).div_ceil(ALLOWANCE_UNIT).min(self.total) as u32;
-        let share = self.allowance.clone().acquire_many_owned(weight).await.map_err(|_| Ended::Closed)?;
+        let share = self.allowance.take(weight(&listing)).await;
         let listing = Listing { trail: Some(trail.clone()), allowance: Some(share), ..listing };
-        self.out.send(Mapped::Listing(listing)).await.map_err(|_| Ended::Closed)?;
+        self.out.send(Mapped::Listing(Box::new(listing))).await.map_err(|_| Ended::Closed)?;
         die_at!("snapshot.sent");
         Ok(())
     }

@@ -15,7 +15,7 @@ pub struct Bodies {
 impl Bodies {
     /// Starts with none.
     pub fn new() -> Bodies {
-        let packer = |kind| Packer::new(kind, LARGEST_BODY);
+        let packer = |kind| Packer::new(kind, false, LARGEST_BODY);
         Bodies { entities: packer(Kind::Entities), relationships: packer(Kind::Relationships) }
     }
 
@@ -46,5 +46,5 @@ impl Default for Bodies {
 }
 
 fn body(packed: Packed) -> (&'static str, Bytes) {
-    (packed.kind.name(), packed.json)
+    (packed.kind.name(), packed.body.bytes())
 }

@@ -37,7 +37,7 @@ pub async fn canary(client: Client, settings: Arc<JupiterOneSettings>) -> Result
     let start = || Job::start(Arc::clone(&api), Clock::system(), Arc::clone(&slots), &target);
 
     for name in ["a", "b"] {
-        let mut packer = Packer::new(Kind::Entities, LARGEST_BODY);
+        let mut packer = Packer::new(Kind::Entities, api.settings.gzip, LARGEST_BODY);
         // Far below the limit, so it is neither refused nor does it fill a body.
         let _ = packer.push(&bird(name), "", "canary");
         let mut job = start().await?;

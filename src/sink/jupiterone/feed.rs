@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use opgraph_state::{Quarantined, Store, die_at};
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
+    task::coop::consume_budget,
+};
 
 use super::{
     Link,
@@ -14,16 +17,12 @@ use super::{
     notices::Notices,
     pack::{Kind, LARGEST_BODY, Origin, Packed, Packer, TOO_LARGE, refused, without_raw_data},
 };
-use crate::{http::Remedy, sink::SinkError};
-
-/// The most bytes of bodies that wait for a job to be opened, while the last
-/// job is being finalized. Beyond it, writing waits.
-const MOST_WAITING: usize = 32 << 20;
+use crate::{allowance::Share, http::Remedy, sink::SinkError};
 
 /// The way of records into one job.
 ///
-/// Memory: two bodies being packed, [`MOST_WAITING`] before the job is open,
-/// and what the tenant's slots allow in flight.
+/// Memory: two bodies being packed, and what the tenant's allowances let wait
+/// before the job is open and be in flight then.
 pub(super) struct Feed<S> {
     link: Arc<Link<S>>,
     target: Target,
@@ -34,8 +33,8 @@ pub(super) struct Feed<S> {
     turns: Option<Arc<Semaphore>>,
     entities: Packer,
     relationships: Packer,
-    waiting: Vec<Packed>,
-    waiting_bytes: usize,
+    /// Bodies for which there is no job yet: the last one is being finalized.
+    waiting: Vec<(Packed, Option<Share>)>,
     open: Option<Open>,
     set_aside: Vec<Quarantined>,
     notices: Notices,
@@ -72,16 +71,16 @@ impl<S: Store> Feed<S> {
         stream: Option<Origin>,
         ending: Ending,
     ) -> Feed<S> {
+        let packer = |kind| Packer::new(kind, link.api.settings.gzip, LARGEST_BODY);
         Feed {
             link: Arc::clone(link),
             target,
             stream,
             ending,
             turns: None,
-            entities: Packer::new(Kind::Entities, LARGEST_BODY),
-            relationships: Packer::new(Kind::Relationships, LARGEST_BODY),
+            entities: packer(Kind::Entities),
+            relationships: packer(Kind::Relationships),
             waiting: Vec::new(),
-            waiting_bytes: 0,
             open: None,
             set_aside: Vec::new(),
             notices: Notices::default(),
@@ -109,6 +108,10 @@ impl<S: Store> Feed<S> {
         labels: &str,
         origin: Origin,
     ) -> Result<(), SinkError> {
+        if kind == Kind::Entities {
+            // It compresses on the way: now and then others have their turn.
+            consume_budget().await;
+        }
         match self.pack(kind, json, labels, origin) {
             Some(body) => self.pass_on(body).await,
             None => Ok(()),
@@ -135,15 +138,17 @@ impl<S: Store> Feed<S> {
         None
     }
 
-    /// Sends a full body, or lets it wait where another job is still open.
+    /// Sends a full body, or lets it wait where another job is still open and
+    /// there is room.
     async fn pass_on(&mut self, body: Packed) -> Result<(), SinkError> {
-        self.waiting_bytes += body.json.len();
-        self.waiting.push(body);
+        let room = self.link.api.settings.waiting.try_take(body.len());
+        let is_full = room.is_none();
+        self.waiting.push((body, room));
         if self.open.is_none() {
             match self.try_turn() {
                 Some(turn) => self.open_in(turn).await?,
-                None if self.waiting_bytes <= MOST_WAITING => return Ok(()),
-                None => self.open().await?,
+                None if is_full => self.open().await?,
+                None => return Ok(()),
             }
         }
         self.send_waiting().await
@@ -193,9 +198,9 @@ impl<S: Store> Feed<S> {
 
     async fn send_waiting(&mut self) -> Result<(), SinkError> {
         let Some(open) = &mut self.open else { return Ok(()) };
-        self.waiting_bytes = 0;
-        for body in self.waiting.drain(..) {
+        for (body, room) in self.waiting.drain(..) {
             open.job.send(body).await?;
+            drop(room);
         }
         self.entities.spare(&mut open.job.emptied);
         self.relationships.spare(&mut open.job.emptied);
@@ -205,7 +210,7 @@ impl<S: Store> Feed<S> {
     /// Sends all there is and returns once it was taken. Opens no job for nothing.
     pub(super) async fn seal(&mut self) -> Result<(), SinkError> {
         let rest = [self.entities.flush(), self.relationships.flush()];
-        self.waiting.extend(rest.into_iter().flatten());
+        self.waiting.extend(rest.into_iter().flatten().map(|body| (body, None)));
         if !self.waiting.is_empty() {
             self.open().await?;
             self.send_waiting().await?;

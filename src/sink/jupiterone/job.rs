@@ -21,8 +21,9 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    http::{Body, Failure, Halt, Remedy},
+    http::{Failure, Halt, Remedy},
     sink::SinkError,
+    telemetry::Held,
 };
 
 /// How often counters that do not agree are read before they are believed: an
@@ -43,6 +44,8 @@ pub(super) struct Job {
     clock: Clock,
     id: String,
     of_integration: bool,
+    /// Counts the job among those that are uploading or finalizing.
+    stands: Held,
     /// Bodies in flight, over all jobs of the tenant.
     slots: Arc<Semaphore>,
     flying: JoinSet<Landed>,
@@ -54,7 +57,7 @@ pub(super) struct Job {
     doubting: Option<Doubting>,
     set_aside: Vec<Quarantined>,
     /// The memory of bodies that were taken, for those to come.
-    pub(super) emptied: Vec<String>,
+    pub(super) emptied: Vec<Vec<u8>>,
 }
 
 /// Bodies whose memory is kept: one of each kind is being packed.
@@ -82,10 +85,11 @@ impl Job {
     ) -> Result<Job, SinkError> {
         let started = api.start(target).await.map_err(not_started)?;
         Ok(Job {
-            api,
             clock,
             id: started.id,
             of_integration: started.integration_job_id.is_some(),
+            stands: api.meter.jobs_uploading.hold(),
+            api,
             slots,
             flying: JoinSet::new(),
             taken: Tally::default(),
@@ -148,10 +152,11 @@ impl Job {
     async fn launch(&mut self, body: Packed) {
         // Never closed. Whoever holds a slot is a request that ends by itself.
         let slot = Arc::clone(&self.slots).acquire_owned().await;
+        let share = self.api.settings.flying.take(body.len()).await;
         let (api, id) = (Arc::clone(&self.api), self.id.clone());
         let flight = async move {
             let result = upload(&api, &id, &body).await;
-            drop(slot);
+            drop((slot, share));
             Landed { body, result }
         };
         self.flying.spawn(flight.in_current_span());
@@ -255,11 +260,14 @@ impl Job {
         if counted != self.taken {
             return Err(self.abandon("before it was finalized", counted).await);
         }
+        self.stands = self.api.meter.jobs_finalizing.hold();
         die_at!("finalize.before");
         self.finalize(ending).await?;
         die_at!("finalize.after");
         let report = wait_until_over(&self.api, &self.id, ending.may_delete()).await?;
-        self.still_counts(report.uploaded()).await
+        self.still_counts(report.uploaded()).await?;
+        self.api.meter.jobs_finished.add(1);
+        Ok(())
     }
 
     /// The gate behind: what was taken before the end must still be counted
@@ -337,22 +345,13 @@ impl Job {
     }
 }
 
-/// Compresses and uploads one body.
+/// Uploads one body.
 async fn upload(api: &Api, job: &str, packed: &Packed) -> Result<(), Failure> {
-    let json = packed.json.clone();
-    let body = if api.settings.gzip {
-        // About 25 ms for a full body: too long for a thread that others wait for.
-        let plain = json.clone();
-        let compressed = tokio::task::spawn_blocking(move || Body::gzip(&json)).await;
-        compressed.unwrap_or_else(|_| Body::plain(plain))
-    } else {
-        Body::plain(json)
-    };
     match packed.kind {
         Kind::Entities => die_at!("entities.before"),
         Kind::Relationships => die_at!("relationships.before"),
     }
-    let taken = api.upload(job, packed.kind, body, &packed.correlation).await;
+    let taken = api.upload(job, packed.kind, packed.body.clone(), &packed.correlation).await;
     match packed.kind {
         Kind::Entities => die_at!("entities.after"),
         Kind::Relationships => die_at!("relationships.after"),

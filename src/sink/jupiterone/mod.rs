@@ -69,6 +69,7 @@ use self::{
 };
 use super::{Ack, Sink, SinkError, Upload, UploadLimits};
 use crate::{
+    allowance::Allowance,
     clock::Clock,
     graph::{RecordType, Records, Sharing},
     http::{Client, Failure, Halt, Remedy},
@@ -91,8 +92,14 @@ pub struct JupiterOneSettings {
     pub gzip: bool,
     /// Tell people in JupiterOne how the jobs of an integration go.
     pub job_events: bool,
-    /// Request bodies in flight, over all jobs. Each takes up to 6 MB of memory.
+    /// Request bodies in flight, over all jobs. Each takes up to 1 MB of memory,
+    /// or what a larger record does.
     pub in_flight: usize,
+    /// Bytes of bodies in flight.
+    pub flying: Allowance,
+    /// Bytes of bodies that wait for a job to be opened, while the last one is
+    /// being finalized.
+    pub waiting: Allowance,
     /// When an upload is finished.
     pub limits: UploadLimits,
     /// Pauses between attempts at one request.
@@ -118,6 +125,8 @@ impl JupiterOneSettings {
             gzip: true,
             job_events: true,
             in_flight: 4,
+            flying: Allowance::alone(4 << 20),
+            waiting: Allowance::alone(6 << 20),
             limits: JupiterOneSettings::LIMITS,
             retry: Pauses { first: Duration::from_millis(500), longest: Duration::from_secs(60) },
             poll: Pauses { first: Duration::from_millis(100), longest: Duration::from_secs(30) },

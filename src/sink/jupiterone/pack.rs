@@ -1,11 +1,17 @@
 //! Packs records into request bodies, and makes a refused body smaller.
 
-use bytes::Bytes;
 use opgraph_state::{Quarantined, UnixMs};
+
+use crate::http::{Body, BodyWriter};
 
 /// The most bytes of JSON a body may have. JupiterOne refuses over 6 MB; its
 /// SDK stays at this number, and whether compression counts is not documented.
 pub(super) const LARGEST_BODY: usize = 5_000_000;
+
+/// Bytes on the wire after which a body is sent. A compressed one of
+/// [`LARGEST_BODY`] has fewer; one that is sent as it is would take as much
+/// memory as it has text, several times over.
+const ENOUGH: usize = 1_000_000;
 
 /// The two kinds of record; each has an endpoint of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,16 +39,29 @@ impl Kind {
 pub(super) type Origin = &'static str;
 
 /// A complete request body.
+///
+/// It is kept as it goes out until it is taken: a refused one is read back
+/// and cut in two.
 #[derive(Debug)]
 pub(super) struct Packed {
     pub(super) kind: Kind,
-    /// The JSON text. Kept until the body is taken: a 413 cuts it in two.
-    pub(super) json: Bytes,
+    pub(super) body: Body,
     /// The same on every repeat of this body, so that JupiterOne's logs show them as one.
     pub(super) correlation: String,
-    pieces: Vec<Piece>,
+    pieces: Pieces,
+    gzip: bool,
     /// The one record as it was, if it has lost its raw data since.
     whole: Option<String>,
+}
+
+/// Where the records of a body lie in its text: 8 bytes each, because a body
+/// holds thousands.
+#[derive(Debug, Default)]
+struct Pieces {
+    /// Where each ends (a comma is between two), and the bytes of labels before the brace that ends it.
+    ends: Vec<(u32, u32)>,
+    /// From which record on they come from where.
+    origins: Vec<(usize, Origin)>,
 }
 
 /// A record within a body.
@@ -53,6 +72,37 @@ struct Piece {
     /// Bytes of labels before the brace that ends it.
     labels: usize,
     origin: Origin,
+}
+
+impl Pieces {
+    fn push(&mut self, end: usize, labels: usize, origin: Origin) {
+        if self.origins.last().is_none_or(|(_, last)| *last != origin) {
+            self.origins.push((self.ends.len(), origin));
+        }
+        // No body is as large as 4 GB.
+        self.ends.push((end as u32, labels as u32));
+    }
+
+    /// All of them, in a body of this kind.
+    fn all(&self, kind: Kind) -> Vec<Piece> {
+        let mut start = opening(kind);
+        let mut origins = self.origins.iter().peekable();
+        let mut origin = "";
+        let piece = |(number, (end, labels)): (usize, &(u32, u32))| {
+            if let Some((_, next)) = origins.next_if(|(from, _)| *from == number) {
+                origin = *next;
+            }
+            let piece = Piece { start, end: *end as usize, labels: *labels as usize, origin };
+            start = piece.end + 1;
+            piece
+        };
+        self.ends.iter().enumerate().map(piece).collect()
+    }
+}
+
+/// Bytes before the first record.
+const fn opening(kind: Kind) -> usize {
+    kind.name().len() + "{\"\":[".len()
 }
 
 /// A body after JupiterOne refused it: as too large, or for a record in it.
@@ -69,25 +119,31 @@ pub(super) enum Smaller {
 impl Packed {
     /// How many records there are.
     pub(super) fn records(&self) -> u64 {
-        self.pieces.len() as u64
+        self.pieces.ends.len() as u64
+    }
+
+    /// Bytes on the wire.
+    pub(super) fn len(&self) -> usize {
+        self.body.len()
     }
 
     /// The memory of a body that was taken; none while somebody still reads it.
-    pub(super) fn emptied(self) -> Option<String> {
-        let mut json = self.json.is_unique().then(|| Vec::from(self.json))?;
-        json.clear();
-        String::from_utf8(json).ok()
+    pub(super) fn emptied(self) -> Option<Vec<u8>> {
+        self.body.emptied()
     }
 
     /// Makes a refused body smaller. `why` is the reason that a record is set
     /// aside with when it is the last one, and bare.
     pub(super) fn smaller(self, why: &str, now: UnixMs) -> Smaller {
-        if let [piece] = self.pieces[..] {
+        let text = self.body.text();
+        let text = Text(std::str::from_utf8(&text).unwrap_or_default());
+        let pieces = self.pieces.all(self.kind);
+        if let [piece] = pieces[..] {
             // Set aside as it was mapped: a retry labels it anew.
-            let record = self.record(piece);
+            let record = text.record(piece);
             return match without_raw_data(&record) {
                 Some(bare) => {
-                    let bare = pack(self.kind, [(bare.as_str(), "", piece.origin)]);
+                    let bare = pack(self.kind, self.gzip, [(bare.as_str(), "", piece.origin)]);
                     Smaller::Bare(Packed { whole: Some(record), ..bare })
                 }
                 None => {
@@ -96,36 +152,36 @@ impl Packed {
                 }
             };
         }
-        let half = self.pieces.len() / 2;
+        let half = pieces.len() / 2;
         let part = |pieces: &[Piece]| {
-            let records: Vec<_> = pieces.iter().map(|piece| (self.record(*piece), *piece)).collect();
+            let records: Vec<_> = pieces.iter().map(|piece| (text.record(*piece), *piece)).collect();
             let records =
-                records.iter().map(|(record, piece)| (record.as_str(), self.labels(*piece), piece.origin));
-            pack(self.kind, records)
+                records.iter().map(|(record, piece)| (record.as_str(), text.labels(*piece), piece.origin));
+            pack(self.kind, self.gzip, records)
         };
-        Smaller::Halves(part(&self.pieces[..half]), part(&self.pieces[half..]))
+        Smaller::Halves(part(&pieces[..half]), part(&pieces[half..]))
     }
+}
 
+/// The text of a body.
+struct Text<'a>(&'a str);
+
+impl Text<'_> {
     /// A record without its labels.
     fn record(&self, piece: Piece) -> String {
-        let mut record = self.text(piece.start, piece.end - 1 - piece.labels).to_owned();
+        let mut record = self.0[piece.start..piece.end - 1 - piece.labels].to_owned();
         record.push('}');
         record
     }
 
     fn labels(&self, piece: Piece) -> &str {
-        self.text(piece.end - 1 - piece.labels, piece.end - 1)
-    }
-
-    fn text(&self, start: usize, end: usize) -> &str {
-        // Cut at the bounds of what were strings.
-        std::str::from_utf8(&self.json[start..end]).unwrap_or_default()
+        &self.0[piece.end - 1 - piece.labels..piece.end - 1]
     }
 }
 
 /// Packs records that are known to fit.
-fn pack<'a>(kind: Kind, records: impl IntoIterator<Item = (&'a str, &'a str, Origin)>) -> Packed {
-    let mut packer = Packer::new(kind, usize::MAX);
+fn pack<'a>(kind: Kind, gzip: bool, records: impl IntoIterator<Item = (&'a str, &'a str, Origin)>) -> Packed {
+    let mut packer = Packer::new(kind, gzip, usize::MAX);
     for (json, labels, origin) in records {
         packer.append(json, labels, origin);
     }
@@ -136,11 +192,10 @@ fn pack<'a>(kind: Kind, records: impl IntoIterator<Item = (&'a str, &'a str, Ori
 #[derive(Debug)]
 pub(super) struct Packer {
     kind: Kind,
+    gzip: bool,
     limit: usize,
-    json: String,
-    pieces: Vec<Piece>,
-    /// The memory of an earlier body, for the next one.
-    spare: Option<String>,
+    text: BodyWriter,
+    pieces: Pieces,
 }
 
 /// The record alone is larger than a body may be.
@@ -148,9 +203,9 @@ pub(super) struct Packer {
 pub(super) struct TooLarge;
 
 impl Packer {
-    /// Makes a packer for bodies of at most `limit` bytes.
-    pub(super) fn new(kind: Kind, limit: usize) -> Packer {
-        Packer { kind, limit, json: String::new(), pieces: Vec::new(), spare: None }
+    /// Makes a packer for bodies of at most `limit` bytes of text, compressed or not.
+    pub(super) fn new(kind: Kind, gzip: bool, limit: usize) -> Packer {
+        Packer { kind, gzip, limit, text: BodyWriter::new(gzip), pieces: Pieces::default() }
     }
 
     /// Adds a record with `labels` (more members, each with a comma before it)
@@ -166,65 +221,70 @@ impl Packer {
         origin: Origin,
     ) -> Result<Option<Packed>, TooLarge> {
         let record = json.len() + labels.len();
-        let envelope = self.kind.name().len() + "{\"\":[]}".len();
-        if envelope + record > self.limit {
+        if opening(self.kind) + record + CLOSING.len() > self.limit {
             return Err(TooLarge);
         }
-        let full = !self.pieces.is_empty() && self.json.len() + 1 + record + 2 > self.limit;
-        let body = full.then(|| self.close());
+        let full = self.text.len() + 1 + record + CLOSING.len() > self.limit
+            || self.text.on_wire() + usize::from(!self.gzip) * record > ENOUGH;
+        let body = (full && !self.is_empty()).then(|| self.close());
         self.append(json, labels, origin);
         Ok(body)
     }
 
     /// The body so far, if there is anything in it.
     pub(super) fn flush(&mut self) -> Option<Packed> {
-        (!self.pieces.is_empty()).then(|| self.close())
+        (!self.is_empty()).then(|| self.close())
     }
 
     /// Whether nothing is waiting.
     pub(super) fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
+        self.text.is_empty()
     }
 
     /// Takes memory for the next body from `emptied`, unless there is some.
-    pub(super) fn spare(&mut self, emptied: &mut Vec<String>) {
-        if self.spare.is_none() {
-            self.spare = emptied.pop();
+    pub(super) fn spare(&mut self, emptied: &mut Vec<Vec<u8>>) {
+        if self.text.wants_memory()
+            && let Some(memory) = emptied.pop()
+        {
+            self.text.reuse(memory);
         }
     }
 
     fn append(&mut self, json: &str, labels: &str, origin: Origin) {
-        if self.pieces.is_empty() {
-            self.json.push_str("{\"");
-            self.json.push_str(self.kind.name());
-            self.json.push_str("\":[");
+        let Packer { text, kind, .. } = self;
+        if text.is_empty() {
+            text.push("{\"");
+            text.push(kind.name());
+            text.push("\":[");
         } else {
-            self.json.push(',');
+            text.push(",");
         }
-        let start = self.json.len();
         match json.strip_suffix('}') {
             Some(open) if !labels.is_empty() => {
-                self.json.push_str(open);
-                self.json.push_str(labels);
-                self.json.push('}');
+                text.push(open);
+                text.push(labels);
+                text.push("}");
             }
-            _ => self.json.push_str(json),
+            _ => text.push(json),
         }
-        self.pieces.push(Piece { start, end: self.json.len(), labels: labels.len(), origin });
+        self.pieces.push(text.len(), labels.len(), origin);
     }
 
     fn close(&mut self) -> Packed {
-        let mut json = std::mem::replace(&mut self.json, self.spare.take().unwrap_or_default());
-        json.push_str("]}");
+        self.text.push(CLOSING);
         Packed {
             kind: self.kind,
-            json: json.into(),
+            body: self.text.close(),
             correlation: correlation(),
             pieces: std::mem::take(&mut self.pieces),
+            gzip: self.gzip,
             whole: None,
         }
     }
 }
+
+/// What follows the last record.
+const CLOSING: &str = "]}";
 
 /// A record without its `_rawData`; `None` if it has none.
 ///
@@ -260,7 +320,7 @@ mod tests {
     const NOW: UnixMs = UnixMs(7);
 
     fn keys(body: &Packed) -> Vec<String> {
-        let value: Value = serde_json::from_slice(&body.json).unwrap();
+        let value: Value = serde_json::from_slice(&body.body.text()).unwrap();
         let records = value[body.kind.name()].as_array().unwrap();
         assert_eq!(records.len() as u64, body.records());
         records.iter().map(|record| record["_key"].as_str().unwrap().to_owned()).collect()
@@ -272,8 +332,9 @@ mod tests {
 
     #[test]
     fn a_body_is_never_over_the_limit_and_loses_no_record() {
-        for limit in [40, 64, 100, 1000] {
-            let mut packer = Packer::new(Kind::Entities, limit);
+        for (limit, gzip) in [40, 64, 100, 1000].into_iter().flat_map(|limit| [(limit, false), (limit, true)])
+        {
+            let mut packer = Packer::new(Kind::Entities, gzip, limit);
             let mut bodies = Vec::new();
             let mut expect = Vec::new();
             for n in 0..60_usize {
@@ -284,69 +345,95 @@ mod tests {
             }
             bodies.extend(packer.flush());
             assert!(packer.is_empty() && packer.flush().is_none());
-            assert!(bodies.iter().all(|body| body.json.len() <= limit), "{limit}");
+            assert!(bodies.iter().all(|body| body.body.text().len() <= limit), "{limit}");
             assert_eq!(bodies.iter().flat_map(keys).collect::<Vec<_>>(), expect);
         }
     }
 
     #[test]
-    fn a_body_in_the_memory_of_another_is_what_it_would_be_in_its_own() {
-        let (one, two) = (record("a", 100), record("b", 3));
-        let mut packer = Packer::new(Kind::Entities, 1000);
-        assert!(packer.push(&two, "", "s").unwrap().is_none());
-        let fresh = packer.flush().unwrap();
-        assert!(packer.push(&one, "", "s").unwrap().is_none());
-        let sent = packer.flush().unwrap();
-        let read = sent.json.clone();
-        assert!(sent.emptied().is_none(), "somebody still reads it");
+    fn a_body_that_is_sent_as_it_is_ends_earlier_than_a_compressed_one() {
+        for (gzip, most) in [(false, ENOUGH), (true, LARGEST_BODY)] {
+            let mut packer = Packer::new(Kind::Entities, gzip, LARGEST_BODY);
+            let mut bodies = Vec::new();
+            for n in 0..30_000 {
+                bodies.extend(packer.push(&record(&format!("k{n}"), 300), "", "s").unwrap());
+            }
+            let sizes: Vec<usize> = bodies.iter().map(|body| body.body.text().len()).collect();
+            assert!(
+                !sizes.is_empty() && sizes.iter().all(|size| (most - 400..=most).contains(size)),
+                "{sizes:?}"
+            );
+            assert!(bodies.iter().all(|body| body.len() <= ENOUGH));
+        }
+    }
 
-        assert!(packer.push(&one, "", "s").unwrap().is_none());
-        drop(read);
+    #[test]
+    fn the_next_body_takes_the_memory_of_one_that_was_taken() {
+        let mut packer = Packer::new(Kind::Entities, true, 1000);
+        packer.push(&record("a", 100), "", "s").unwrap();
         let mut emptied: Vec<_> = packer.flush().and_then(Packed::emptied).into_iter().collect();
-        let memory = emptied[0].as_ptr();
         packer.spare(&mut emptied);
-        assert!(packer.push(&one, "", "s").unwrap().is_none());
-        let _ = packer.flush();
-        assert!(packer.push(&two, "", "s").unwrap().is_none());
-        let again = packer.flush().unwrap();
-        assert_eq!((again.json.as_ptr(), &again.json), (memory, &fresh.json));
-        assert_eq!(keys(&again), ["b"]);
+        assert!(emptied.is_empty());
+        packer.push(&record("b", 3), "", "s").unwrap();
+        assert_eq!(keys(&packer.flush().unwrap()), ["b"]);
+    }
+
+    #[test]
+    fn a_record_is_set_aside_under_the_name_of_where_it_came_from() {
+        let mut packer = Packer::new(Kind::Entities, true, LARGEST_BODY);
+        let origins = ["one", "one", "two", "one"];
+        for (n, origin) in origins.into_iter().enumerate() {
+            packer.push(&record(&format!("k{n}"), 1), "", origin).unwrap();
+        }
+        let mut parts = vec![packer.flush().unwrap()];
+        let mut aside = Vec::new();
+        while let Some(part) = parts.pop() {
+            match part.smaller(TOO_LARGE, NOW) {
+                Smaller::Halves(left, right) => parts.extend([right, left]),
+                Smaller::Bare(_) => panic!("there is no raw data"),
+                Smaller::Never(record) => aside.push(record.stream),
+            }
+        }
+        assert_eq!(aside, origins);
     }
 
     #[test]
     fn a_body_may_be_exactly_as_large_as_the_limit() {
         let text = record("k", 0);
         let exact = format!("{{\"relationships\":[{text},{text}]}}").len();
-        let mut packer = Packer::new(Kind::Relationships, exact);
+        let mut packer = Packer::new(Kind::Relationships, true, exact);
         assert!(packer.push(&text, "", "s").unwrap().is_none());
         assert!(packer.push(&text, "", "s").unwrap().is_none());
-        assert_eq!(packer.flush().unwrap().json.len(), exact);
+        assert_eq!(packer.flush().unwrap().body.text().len(), exact);
 
-        let mut packer = Packer::new(Kind::Relationships, exact - 1);
+        let mut packer = Packer::new(Kind::Relationships, true, exact - 1);
         assert!(packer.push(&text, "", "s").unwrap().is_none());
         assert!(packer.push(&text, "", "s").unwrap().is_some());
 
         let alone = format!("{{\"relationships\":[{text}]}}").len();
-        assert!(Packer::new(Kind::Relationships, alone).push(&text, "", "s").is_ok());
-        assert_eq!(Packer::new(Kind::Relationships, alone - 1).push(&text, "", "s").unwrap_err(), TooLarge);
+        assert!(Packer::new(Kind::Relationships, true, alone).push(&text, "", "s").is_ok());
+        assert_eq!(
+            Packer::new(Kind::Relationships, true, alone - 1).push(&text, "", "s").unwrap_err(),
+            TooLarge
+        );
     }
 
     #[test]
     fn labels_become_members_of_the_record_and_count() {
         let text = record("k", 0);
-        let mut packer = Packer::new(Kind::Relationships, 1000);
+        let mut packer = Packer::new(Kind::Relationships, true, 1000);
         packer.push(&text, ",\"_a\":\"b\"", "s").unwrap();
-        let body: Value = serde_json::from_slice(&packer.flush().unwrap().json).unwrap();
+        let body: Value = serde_json::from_slice(&packer.flush().unwrap().body.text()).unwrap();
         assert_eq!(body, json!({ "relationships": [{ "_key": "k", "x": "", "_a": "b" }] }));
         let limit = format!("{{\"relationships\":[{text}]}}").len();
-        assert!(Packer::new(Kind::Relationships, limit).push(&text, ",\"_a\":1", "s").is_err());
+        assert!(Packer::new(Kind::Relationships, true, limit).push(&text, ",\"_a\":1", "s").is_err());
     }
 
     #[test]
     fn a_refused_body_is_halved_then_bared_then_set_aside() {
         let raw = r#"{"_key":"k2","x":",\\\"_rawData\":","_rawData":[{"name":"default","rawData":{"a":1}}]}"#;
         let raw = raw.replace("\\\\\\\"", "\\\"");
-        let mut packer = Packer::new(Kind::Entities, LARGEST_BODY);
+        let mut packer = Packer::new(Kind::Entities, true, LARGEST_BODY);
         for text in [&record("k0", 1), &record("k1", 1), &raw] {
             packer.push(text, "", "auditevents").unwrap();
         }
@@ -364,7 +451,7 @@ mod tests {
             panic!("two records are halved")
         };
         let Smaller::Bare(bare) = last.smaller(TOO_LARGE, NOW) else { panic!("raw data goes first") };
-        let value: Value = serde_json::from_slice(&bare.json).unwrap();
+        let value: Value = serde_json::from_slice(&bare.body.text()).unwrap();
         assert_eq!(value, json!({ "entities": [{ "_key": "k2", "x": ",\"_rawData\":" }] }));
         let Smaller::Never(aside) = bare.smaller(TOO_LARGE, NOW) else {
             panic!("nothing is left to leave out")
@@ -375,14 +462,14 @@ mod tests {
 
     #[test]
     fn labels_stay_on_what_is_halved_and_never_reach_the_quarantine() {
-        let mut packer = Packer::new(Kind::Relationships, LARGEST_BODY);
+        let mut packer = Packer::new(Kind::Relationships, true, LARGEST_BODY);
         for key in ["k0", "k1"] {
             packer.push(&record(key, 1), ",\"_a\":\"{b}\"", "s").unwrap();
         }
         let Smaller::Halves(left, _) = packer.flush().unwrap().smaller(TOO_LARGE, NOW) else {
             panic!("two are halved")
         };
-        let value: Value = serde_json::from_slice(&left.json).unwrap();
+        let value: Value = serde_json::from_slice(&left.body.text()).unwrap();
         assert_eq!(value["relationships"][0]["_a"], "{b}");
         let Smaller::Never(aside) = left.smaller(TOO_LARGE, NOW) else { panic!("one without raw data") };
         assert_eq!(aside.body, record("k0", 1));

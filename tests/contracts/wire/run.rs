@@ -10,6 +10,7 @@ use std::{
 use opgraph::{
     clock::Clock,
     http::{Client, ClientSettings, Failure, Halt, Limits, Patience, Remedy},
+    memory::Memory,
     pipeline::{self, Drained},
     sink::{SinkError, UploadLimits, memory::MemorySink},
     source::{NoLister, Pace},
@@ -113,6 +114,7 @@ impl World<'_> {
             store: self.store.clone(),
             client: self.client.clone(),
             budgets: Budgets::default(),
+            memory: Memory::default(),
             clock: self.clock.clone(),
             closing: closing.clone(),
             drain: Duration::from_secs(30),

@@ -74,6 +74,7 @@ impl Place {
             pace,
             mapping,
             limits,
+            allowance: None,
             clock,
             meter,
             closing,

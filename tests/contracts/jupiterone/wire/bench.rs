@@ -185,6 +185,7 @@ impl Bench {
             first: start,
             pace: Pace::Once,
             mapping: Mapping { raw_data: true, account_name: None },
+            allowance: None,
             limits: pipeline::Limits::default(),
             clock,
             meter,

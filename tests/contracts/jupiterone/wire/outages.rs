@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use opgraph::{
     clock::Clock,
     http::{Client, ClientSettings, Failure, Limits, Patience, Remedy},
+    memory::Memory,
     pipeline,
     sink::{
         SinkError,
@@ -107,6 +108,7 @@ impl Supervised {
             store: self.bench.store.clone(),
             client: self.client.clone(),
             budgets: Budgets::default(),
+            memory: Memory::default(),
             clock: Clock::system(),
             closing: self.closing.clone(),
             drain: Duration::from_secs(60),

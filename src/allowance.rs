@@ -1,0 +1,240 @@
+//! Bytes that may be in memory at once: a tenant's own, and what all tenants share.
+
+use std::{future::pending, sync::Arc};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bytes that one permit stands for.
+const UNIT: usize = 1024;
+
+/// What all tenants of the process share of one kind of memory.
+#[derive(Clone, Debug)]
+pub struct Common {
+    permits: Arc<Semaphore>,
+    units: u32,
+}
+
+/// What one tenant may have of one kind of memory. Clones share it.
+///
+/// Some of it is the tenant's own: nobody else can take that, so whatever the
+/// others hold, and for however long, the tenant goes on. The rest is taken
+/// from what all share, up to a bound. Both are handed out first come, first
+/// served. So tenants whose sinks stand still slow the others down to their own
+/// share at worst, and do not stop them.
+#[derive(Clone, Debug)]
+pub struct Allowance {
+    own: Common,
+    /// The most that the tenant may have of what is common.
+    most: Common,
+    common: Common,
+}
+
+/// Bytes that were taken; given back when this is dropped.
+#[must_use = "dropped, it is given back"]
+#[derive(Debug)]
+pub struct Share {
+    /// One of the tenant's own, or two of what is common.
+    _permits: Box<[OwnedSemaphorePermit]>,
+}
+
+impl Common {
+    /// Shares so many bytes.
+    pub fn new(bytes: usize) -> Common {
+        let units = (bytes / UNIT).min(Semaphore::MAX_PERMITS).min(u32::MAX as usize);
+        Common { permits: Arc::new(Semaphore::new(units)), units: units as u32 }
+    }
+
+    /// How many bytes there are in all.
+    pub fn bytes(&self) -> usize {
+        self.units as usize * UNIT
+    }
+
+    /// How many bytes are taken.
+    pub fn taken(&self) -> usize {
+        self.bytes() - self.permits.available_permits() * UNIT
+    }
+
+    /// How many bytes nobody holds.
+    #[cfg(test)]
+    pub(crate) fn left(&self) -> usize {
+        self.permits.available_permits() * UNIT
+    }
+
+    /// Takes so many bytes away for good, or as many as nobody holds.
+    pub fn shrink(&self, bytes: usize) {
+        self.permits.forget_permits(bytes.div_ceil(UNIT));
+    }
+
+    async fn take(&self, units: u32) -> Option<OwnedSemaphorePermit> {
+        if units > self.units {
+            return pending().await;
+        }
+        self.permits.clone().acquire_many_owned(units).await.ok()
+    }
+
+    fn take_now(&self, units: u32) -> Option<OwnedSemaphorePermit> {
+        self.permits.clone().try_acquire_many_owned(units).ok()
+    }
+}
+
+impl Allowance {
+    /// An allowance of `own` bytes, and up to `most` of what is `common`.
+    pub fn of(common: &Common, own: usize, most: usize) -> Allowance {
+        // With nothing at all of its own a tenant could be stopped by the others.
+        Allowance { own: Common::new(own.max(UNIT)), most: Common::new(most), common: common.clone() }
+    }
+
+    /// An allowance that shares nothing with anybody.
+    pub fn alone(bytes: usize) -> Allowance {
+        Allowance::of(&Common::new(0), bytes, 0)
+    }
+
+    /// How many bytes the tenant may have at most.
+    pub fn bytes(&self) -> usize {
+        self.own.bytes() + self.most.bytes()
+    }
+
+    /// How many bytes the tenant has.
+    pub fn taken(&self) -> usize {
+        self.own.taken() + self.most.taken()
+    }
+
+    /// Waits until so many bytes may be had.
+    ///
+    /// What is larger than the tenant's own waits for what is common, or until
+    /// nothing else is held of its own: then it takes all of that, and travels alone.
+    pub async fn take(&self, bytes: usize) -> Share {
+        let units = units(bytes);
+        let small = units <= self.own.units;
+        if let Some(share) = self.take_now(units, small) {
+            return share;
+        }
+        let own = self.own.take(units.min(self.own.units));
+        let common = async {
+            let most = self.most.take(units).await?;
+            Some([most, self.common.take(units).await?])
+        };
+        // None of the semaphores is ever closed.
+        tokio::select! {
+            own = own => Share { _permits: own.into_iter().collect() },
+            common = common => Share { _permits: common.into_iter().flatten().collect() },
+        }
+    }
+
+    /// Takes so many bytes if they may be had at once.
+    pub fn try_take(&self, bytes: usize) -> Option<Share> {
+        let units = units(bytes);
+        self.take_now(units, units <= self.own.units)
+    }
+
+    /// Nobody waits and enough is there: the tenant's own first, and what
+    /// exceeds it (then the count is too low) only when nothing is common.
+    fn take_now(&self, units: u32, small: bool) -> Option<Share> {
+        let own = |units| Some(Share { _permits: [self.own.take_now(units)?].into() });
+        let common = || {
+            let most = self.most.take_now(units)?;
+            Some(Share { _permits: [most, self.common.take_now(units)?].into() })
+        };
+        if small { own(units).or_else(common) } else { common().or_else(|| own(self.own.units)) }
+    }
+}
+
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::FutureExt;
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    const KB: usize = UNIT;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tenant_goes_on_with_its_own_while_others_hold_all_that_is_common() {
+        let common = Common::new(100 * KB);
+        let stuck: Vec<Allowance> = (0..4).map(|_| Allowance::of(&common, 10 * KB, 50 * KB)).collect();
+        let mut held = Vec::new();
+        for allowance in &stuck {
+            while let Some(share) = allowance.try_take(5 * KB) {
+                held.push(share);
+            }
+        }
+        assert_eq!(held.len(), 4 * 2 + 20, "their own, and all that is common");
+        for allowance in &stuck {
+            assert!(allowance.take(5 * KB).now_or_never().is_none());
+        }
+        let well = Allowance::of(&common, 10 * KB, 50 * KB);
+        for _ in 0..1000 {
+            let share = well.take(8 * KB).now_or_never().expect("its own is always there");
+            drop(share);
+            // More than its own travels alone.
+            drop(well.take(30 * KB).now_or_never().expect("alone"));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn none_takes_more_than_its_bound_and_all_together_no_more_than_there_is() {
+        let common = Common::new(100 * KB);
+        let one = Allowance::of(&common, 10 * KB, 50 * KB);
+        let mut held: Vec<Share> = std::iter::from_fn(|| one.try_take(KB)).collect();
+        assert_eq!(held.len(), 60);
+        let two = Allowance::of(&common, 10 * KB, 80 * KB);
+        held.extend(std::iter::from_fn(|| two.try_take(KB)));
+        assert_eq!(held.len(), 120);
+        drop(held);
+        assert_eq!((common.permits.available_permits(), one.own.permits.available_permits()), (100, 10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_larger_than_everything_still_travels_alone() {
+        let allowance = Allowance::alone(10 * KB);
+        let small = allowance.take(KB).await;
+        assert!(allowance.take(1000 * KB).now_or_never().is_none(), "not beside anything");
+        drop(small);
+        let large = allowance.take(1000 * KB).now_or_never().expect("alone");
+        assert!(allowance.take(KB).now_or_never().is_none());
+        drop(large);
+        assert!(allowance.take(10 * KB).now_or_never().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn twenty_tenants_get_the_same_of_what_is_common() {
+        let common = Common::new(64 * KB);
+        let start = Instant::now();
+        let tasks: Vec<_> = (0..20)
+            .map(|_| {
+                let allowance = Allowance::of(&common, KB, 64 * KB);
+                tokio::spawn(async move {
+                    let mut turns = 0;
+                    while start.elapsed() < Duration::from_secs(100) {
+                        let _share = allowance.take(16 * KB).await;
+                        sleep(Duration::from_millis(100)).await;
+                        turns += 1;
+                    }
+                    turns
+                })
+            })
+            .collect();
+        let mut turns = Vec::new();
+        for task in tasks {
+            turns.push(task.await.unwrap());
+        }
+        let (least, most) = (turns.iter().min().unwrap(), turns.iter().max().unwrap());
+        assert!(*least >= 1000 && most - least <= 2, "{turns:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_gives_up_waiting_takes_nothing_with_him() {
+        let allowance = Allowance::of(&Common::new(10 * KB), 10 * KB, 10 * KB);
+        let held = (allowance.take(10 * KB).await, allowance.take(4 * KB).await);
+        assert!(tokio::time::timeout(Duration::from_secs(1), allowance.take(8 * KB)).await.is_err());
+        drop(held);
+        let all = (allowance.take(10 * KB).now_or_never(), allowance.take(10 * KB).now_or_never());
+        assert!(all.0.is_some() && all.1.is_some());
+    }
+}

@@ -1,0 +1,223 @@
+//! Request bodies: written piece by piece, compressed as they come.
+
+use std::{borrow::Cow, fmt, io::Read};
+
+use bytes::Bytes;
+use flate2::{Compress, Compression, FlushCompress, Status, read::GzDecoder};
+
+/// Text that is compressed at once: a call costs as much as hundreds of bytes
+/// do, and what was just written is still in the processor's cache.
+const CHUNK: usize = 32 << 10;
+
+/// zlib's largest window, as base-two logarithm.
+const WINDOW: u8 = 15;
+
+/// A JSON request body, compressed or not. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Body {
+    pub(super) bytes: Bytes,
+    pub(super) gzip: bool,
+}
+
+impl Body {
+    /// Sends the JSON text as it is.
+    pub fn plain(json: impl Into<Bytes>) -> Body {
+        Body { bytes: json.into(), gzip: false }
+    }
+
+    /// Compresses the JSON text (gzip, level 1).
+    pub fn gzip(json: &[u8]) -> Body {
+        let mut writer = BodyWriter::new(true);
+        writer.push(json);
+        writer.close()
+    }
+
+    /// Bytes on the wire.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// What goes on the wire.
+    pub fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
+    /// The JSON text, decompressed if need be.
+    pub fn text(&self) -> Cow<'_, [u8]> {
+        if !self.gzip {
+            return Cow::Borrowed(&self.bytes);
+        }
+        let mut text = Vec::new();
+        let read = GzDecoder::new(&*self.bytes).read_to_end(&mut text);
+        read.expect("what was compressed here can be read back: tested");
+        Cow::Owned(text)
+    }
+
+    /// The memory of a body that nobody needs any more; none while somebody
+    /// still reads it.
+    pub fn emptied(self) -> Option<Vec<u8>> {
+        let mut memory = self.bytes.is_unique().then(|| Vec::from(self.bytes))?;
+        memory.clear();
+        Some(memory)
+    }
+}
+
+/// Writes one body after the other.
+///
+/// Of a compressed body no more than a few KB of text are in memory at any
+/// time, and about a sixth of the rest. Nothing is allocated before the first
+/// push; then the compressor takes about 300 KB, for as long as this lives.
+pub struct BodyWriter {
+    /// All of the text if it is sent as it is, else what is not compressed yet.
+    text: Vec<u8>,
+    /// Bytes of text so far.
+    len: usize,
+    gzip: bool,
+    compress: Option<Compress>,
+    compressed: Vec<u8>,
+}
+
+impl BodyWriter {
+    /// Makes a writer of bodies that are compressed, or not.
+    pub fn new(gzip: bool) -> BodyWriter {
+        BodyWriter { text: Vec::new(), len: 0, gzip, compress: None, compressed: Vec::new() }
+    }
+
+    /// Adds text.
+    pub fn push(&mut self, text: impl AsRef<[u8]>) {
+        let text = text.as_ref();
+        self.len += text.len();
+        self.text.extend_from_slice(text);
+        if self.gzip && self.text.len() >= CHUNK {
+            self.compress(FlushCompress::None);
+        }
+    }
+
+    /// Bytes of text so far.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no text.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes that it would have on the wire, about; at least what is compressed already.
+    pub fn on_wire(&self) -> usize {
+        if self.gzip { self.compressed.len() } else { self.text.len() }
+    }
+
+    /// Whether the next body has no memory of its own yet, and could use some.
+    pub fn wants_memory(&self) -> bool {
+        self.len == 0 && self.memory().capacity() == 0
+    }
+
+    /// Gives the next body the memory of an earlier one. Only while nothing is written.
+    pub fn reuse(&mut self, emptied: Vec<u8>) {
+        if self.wants_memory() {
+            *(if self.gzip { &mut self.compressed } else { &mut self.text }) = emptied;
+        }
+    }
+
+    /// The body so far; the next one starts empty.
+    pub fn close(&mut self) -> Body {
+        self.len = 0;
+        if !self.gzip {
+            return Body::plain(std::mem::take(&mut self.text));
+        }
+        self.compress(FlushCompress::Finish);
+        if let Some(compress) = &mut self.compress {
+            compress.reset();
+        }
+        Body { bytes: std::mem::take(&mut self.compressed).into(), gzip: true }
+    }
+
+    fn memory(&self) -> &Vec<u8> {
+        if self.gzip { &self.compressed } else { &self.text }
+    }
+
+    /// Compresses all text that is there.
+    fn compress(&mut self, flush: FlushCompress) {
+        let compress = self.compress.get_or_insert_with(|| Compress::new_gzip(Compression::new(1), WINDOW));
+        let mut text = self.text.as_slice();
+        loop {
+            self.compressed.reserve(CHUNK / 2);
+            let before = compress.total_in();
+            let status = compress
+                .compress_vec(text, &mut self.compressed, flush)
+                .expect("zlib refuses only a misuse of its states, and there is none here");
+            text = &text[(compress.total_in() - before) as usize..];
+            let done = match flush {
+                FlushCompress::Finish => status == Status::StreamEnd,
+                _ => text.is_empty(),
+            };
+            if done {
+                break;
+            }
+        }
+        self.text.clear();
+    }
+}
+
+impl fmt::Debug for BodyWriter {
+    /// Never the text: it is somebody's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BodyWriter").field("len", &self.len).field("gzip", &self.gzip).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_holds_what_was_written_however_it_was_cut_into_pieces() {
+        let text: String = (0..40_000).map(|n| format!("{{\"_key\":\"k{n}\"}},")).collect();
+        assert!(text.len() > 10 * CHUNK);
+        let mut writer = BodyWriter::new(true);
+        for piece in [1, 7, 1000, CHUNK - 1, CHUNK, CHUNK + 1, text.len()] {
+            for part in text.as_bytes().chunks(piece) {
+                writer.push(part);
+            }
+            assert_eq!(writer.len(), text.len());
+            let body = writer.close();
+            assert!(writer.is_empty() && body.gzip && body.len() < text.len() / 3, "{piece}");
+            assert!(body.text() == text.as_bytes(), "{piece}");
+        }
+        assert_eq!(&*Body::gzip(b"").text(), b"");
+        assert_eq!(&*Body::plain("{}").text(), b"{}");
+    }
+
+    #[test]
+    fn no_more_than_a_chunk_of_text_is_held_while_it_is_compressed() {
+        let mut writer = BodyWriter::new(true);
+        for n in 0..100_000 {
+            writer.push(&format!("{{\"_key\":\"k{n}\"}},"));
+        }
+        assert!(writer.len() > 40 * CHUNK && writer.text.capacity() <= 2 * CHUNK);
+    }
+
+    #[test]
+    fn a_body_in_the_memory_of_another_is_what_it_would_be_in_its_own() {
+        for gzip in [false, true] {
+            let mut writer = BodyWriter::new(gzip);
+            writer.push("the first one");
+            let first = writer.close();
+            let read = first.clone();
+            assert!(first.emptied().is_none(), "somebody still reads it");
+            let memory = read.emptied().unwrap();
+            let place = memory.as_ptr();
+            assert!(writer.wants_memory());
+            writer.reuse(memory);
+            writer.push("two");
+            let second = writer.close();
+            assert_eq!((second.bytes.as_ptr(), &*second.text()), (place, b"two".as_slice()));
+        }
+    }
+}
