@@ -55,8 +55,7 @@ impl Common {
     }
 
     /// How many bytes nobody holds.
-    #[cfg(test)]
-    pub(crate) fn left(&self) -> usize {
+    pub fn left(&self) -> usize {
         self.permits.available_permits() * UNIT
     }
 

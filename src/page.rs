@@ -7,8 +7,8 @@ use std::{
 
 use foldhash::fast::FixedState;
 use opgraph_state::{
-    Advance, Checkpoint, Commit, Entry, Epoch, Fingerprint, InventoryChange, NotJoined, QuarantineId,
-    Quarantined, SourceInfo, Step, UnixMs,
+    Advance, Checkpoint, Commit, Entry, Epoch, Fingerprint, InventoryChange, NotJoined, OfWindow,
+    QuarantineId, Quarantined, SourceInfo, Split, Step, UnixMs,
 };
 use tokio::sync::mpsc;
 
@@ -55,6 +55,8 @@ impl Place {
                 rewound: false,
                 latest: None,
                 through: false,
+                window: None,
+                split: None,
             },
             quarantined: Vec::new(),
             released: Vec::new(),
@@ -96,6 +98,18 @@ impl Place {
         self
     }
 
+    /// Notes that the step is one of a window, and not of the stream's live cursor.
+    pub fn with_window(mut self, of: OfWindow) -> Place {
+        self.step.window = Some(of);
+        self
+    }
+
+    /// Notes what the step leaves to windows.
+    pub fn with_split(mut self, split: Split) -> Place {
+        self.step.split = Some(split);
+        self
+    }
+
     /// Sets aside what could not be decoded.
     pub fn with_quarantined(mut self, quarantined: Vec<Quarantined>) -> Place {
         self.quarantined = quarantined;
@@ -132,6 +146,16 @@ impl<T> Page<T> {
     /// Whether the page goes back in time.
     pub fn is_rewind(&self) -> bool {
         self.place.step.rewound
+    }
+
+    /// The window that the page is from; `None`: it is from the live cursor.
+    pub fn window(&self) -> Option<OfWindow> {
+        self.place.step.window
+    }
+
+    /// What the page leaves to windows.
+    pub fn split(&self) -> Option<&Split> {
+        self.place.step.split.as_ref()
     }
 
     /// The quarantined entries that the page holds again; none of a page from a source.
@@ -195,7 +219,8 @@ impl Mapped {
     }
 }
 
-/// What one upload covers: whole pages, joined stream by stream, and listings.
+/// What one upload covers: whole pages, joined stream by stream and window by
+/// window, and listings.
 #[derive(Clone, Debug, Default)]
 pub struct Coverage {
     steps: Vec<(Stream, Step)>,
@@ -218,7 +243,8 @@ impl Coverage {
     /// [`NotJoined`] if a page of its stream is missing in between.
     pub fn add(&mut self, page: &Page<Records>) -> Result<(), NotJoined> {
         let Place { stream, step, quarantined, released } = &*page.place;
-        match self.steps.iter_mut().find(|(of, _)| of == stream) {
+        let chain = |step: &Step| step.window.map(|of| of.number);
+        match self.steps.iter_mut().find(|(of, so_far)| of == stream && chain(so_far) == chain(step)) {
             Some((_, so_far)) => join(so_far, step)?,
             None => self.steps.push((*stream, step.clone())),
         }
@@ -251,12 +277,16 @@ impl Coverage {
 
     /// Keeps the newest version of a shared record.
     fn share(&mut self, record: &Record<'_>) {
-        // Most events name a user who is here already, with nothing new to say.
-        if let Some(known) = self.shared.get_mut(record.key)
-            && known.record == record.json
-        {
-            known.version = known.version.max(record.version);
-            return;
+        if let Some(known) = self.shared.get_mut(record.key) {
+            // Most events name a user who is here already, with nothing new to say,
+            if known.record == record.json {
+                known.version = known.version.max(record.version);
+                return;
+            }
+            // or with something older: nothing is copied for either.
+            if record.version < known.version {
+                return;
+            }
         }
         let entry =
             Entry { key: record.key.to_owned(), version: record.version, record: record.json.to_owned() };
@@ -280,7 +310,8 @@ impl Coverage {
         self.quarantined.push(record);
     }
 
-    /// The step of each stream, in the order the streams first appeared.
+    /// The steps of each stream, one for its live cursor and one for each window,
+    /// in the order these first appeared: a split lies before its windows.
     pub fn steps(&self) -> impl ExactSizeIterator<Item = (Stream, &Step)> {
         self.steps.iter().map(|(stream, step)| (*stream, step))
     }
@@ -366,6 +397,14 @@ fn join(so_far: &mut Step, next: &Step) -> Result<(), NotJoined> {
     so_far.latest = so_far.latest.max(next.latest);
     so_far.through = if next.rewound { next.through } else { so_far.through || next.through };
     so_far.rewound |= next.rewound;
+    if let (Some(of), Some(next)) = (&mut so_far.window, next.window) {
+        of.begun += next.begun;
+        of.done |= next.done;
+    }
+    so_far.split = match (so_far.split.take(), next.split.clone()) {
+        (Some(earlier), Some(later)) => Some(earlier.then(later)),
+        (earlier, later) => later.or(earlier),
+    };
     Ok(())
 }
 

@@ -23,7 +23,7 @@ pub enum StreamState {
     Starting,
     /// More is waiting.
     Reading,
-    /// Nothing more is waiting.
+    /// Nothing more is waiting, and no window is left.
     CaughtUp,
     /// The token may not read it. The text is for a person.
     Parked(String),
@@ -155,13 +155,21 @@ pub struct StreamMeter {
     pub remembered_bytes: Gauge,
     /// Rewinds made.
     pub rewinds: Count,
-    /// The newest event time read.
+    /// Windows that the past was cut into, as far as this process knows of them.
+    pub windows: Gauge,
+    /// Those of them that are read to their end.
+    pub windows_done: Gauge,
+    /// Milliseconds of the past that lay in windows when this run began, or were split off since.
+    pub past: Gauge,
+    /// Milliseconds of it that are read; of a window that is being read, up to its newest event.
+    pub past_read: Gauge,
+    /// The newest event time read by the live cursor.
     pub newest_event: Moment,
     /// When the last page was read.
     pub read_at: Moment,
     /// When the cursor last moved in the state.
     pub committed_at: Moment,
-    /// When the API last said that nothing more was waiting.
+    /// When it was last known that nothing more was waiting, in no window either.
     pub caught_up_at: Moment,
 }
 

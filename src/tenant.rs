@@ -193,7 +193,7 @@ fn resolve(configured: &config::Tenant, pace: Pace, memory: &Memory) -> Tenant {
             Pace::Once => Patience { give_up_after: Some(Duration::from_secs(300)), ..Patience::ENDLESS },
         },
         mapping: Mapping { raw_data: configured.raw_data, account_name },
-        limits: memory.limits(),
+        limits: pipeline::Limits { readers: configured.events.readers, ..memory.limits() },
         snapshots: configured.connect.as_ref().map(|connect| snapshot::Settings {
             interval: connect.interval,
             details: connect.item_details,
@@ -412,5 +412,23 @@ impl<A: MakeSink, B: MakeSink> MakeSink for MakeBoth<A, B> {
         let first = self.0.make(epoch, unsettled.clone()).await?;
         let second = self.1.make(epoch, unsettled).await?;
         Ok(Both::new(first, second))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tenants_do_not_poll_in_step_and_none_later_than_configured() {
+        let interval = Duration::from_secs(30);
+        let mut pauses: Vec<Duration> = (0..200).map(|n| spread(interval, &format!("tenant-{n}"))).collect();
+        pauses.sort();
+        assert!(pauses[0] >= interval.mul_f64(0.9) && pauses[199] <= interval, "{pauses:?}");
+        // They are spread over the whole tenth: no half of it holds nearly all.
+        let early = pauses.iter().filter(|pause| **pause < interval.mul_f64(0.95)).count();
+        assert!((60..140).contains(&early), "{early}");
+        assert_eq!(spread(interval, "acme"), spread(interval, "acme"));
+        assert_eq!(spread(Duration::from_secs(1), "acme"), Duration::from_secs(1));
     }
 }

@@ -87,6 +87,8 @@ impl Tenant {
             seen: (0..pages).map(ids).collect(),
             rewound: false,
             through: true,
+            window: None,
+            split: None,
         };
         Commit {
             tenant: self.name.clone(),

@@ -114,6 +114,8 @@ fn horizon(dir: &std::path::Path) -> SledStore {
                 seen: pages.map(ids).collect(),
                 rewound: false,
                 through: false,
+                window: None,
+                split: None,
             };
             let commit = Commit {
                 tenant: "acme".to_owned(),

@@ -330,6 +330,20 @@ const TENANT_STATES: [&str; 5] = ["starting", "running", "pausing", "done", "sto
 /// What a stream may be doing.
 const STREAM_STATES: [&str; 5] = ["starting", "reading", "caught up", "parked", "halted"];
 
+/// What stands below the table.
+const TRACES: &str = "
+## Dashboard and alerts
+
+`deploy/grafana/opgraph.json` is a dashboard to import; `deploy/prometheus/opgraph.rules.yaml` are alerts for `rule_files`.
+
+## Traces
+
+A build with `--features otlp` sends a span for each page, upload and commit to the OpenTelemetry collector that
+`OTEL_EXPORTER_OTLP_ENDPOINT` names (OTLP over HTTP, protobuf), and nothing where it is not set. A span says its tenant, its
+stream, its times and how much there was; never a log line, an error's text or a token. The other standard variables hold
+too: `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER`.
+";
+
 /// Writes the table as Markdown: docs/METRICS.md is this text.
 pub fn markdown() -> String {
     let mut text = "\
@@ -358,7 +372,7 @@ process. A time that is not known yet has no series.
             text += &format!("| `{name}` | {kind} | {} | {} |\n", labels.join(", "), metric.help);
         }
     }
-    text
+    text + TRACES
 }
 
 #[cfg(test)]

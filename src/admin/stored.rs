@@ -36,6 +36,8 @@ pub struct Committed {
     pub committed_at: Option<UnixMs>,
     /// Whether it reads a rewind's overlap.
     pub rewinding: bool,
+    /// How many windows of its past are still to be read.
+    pub windows: usize,
 }
 
 /// Why entries were set aside, and how many were for this reason. Never the entries themselves.
@@ -51,8 +53,9 @@ pub struct Reason {
 
 impl From<Checkpoint> for Committed {
     fn from(at: Checkpoint) -> Committed {
-        let Checkpoint { events, commits, newest_event, committed_at, rewinding, .. } = at;
-        Committed { events, commits, newest_event, committed_at, rewinding }
+        let Checkpoint { events, commits, newest_event, committed_at, rewinding, windows, .. } = at;
+        let windows = windows.len();
+        Committed { events, commits, newest_event, committed_at, rewinding, windows }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use opgraph_state::{Checkpoint, Cursor, Store};
+use opgraph_state::{Checkpoint, Cursor, Store, Window};
 use serde::Serialize;
 
 use super::{
@@ -29,18 +29,28 @@ pub(super) async fn show(show: ShowCursors) -> Result<(), Failed> {
     let now = Clock::system().now();
     for (tenant, streams) in tenants {
         for (stream, checkpoint) in streams {
-            let cursor = match &checkpoint.cursor {
-                Cursor::Since(at) => format!("from {}", time(*at)),
-                Cursor::Token(token) => token.clone(),
-            };
             let moved = ago(checkpoint.committed_at, now);
             out::print(format_args!(
-                "{tenant}/{stream}: moved {moved}, {} events\n  {cursor}",
-                checkpoint.events
+                "{tenant}/{stream}: moved {moved}, {} events\n  {}",
+                checkpoint.events,
+                place(&checkpoint.cursor),
             ));
+            for Window { start, end, cursor, .. } in &checkpoint.windows {
+                let at = if let Cursor::Token(token) = cursor { token } else { "not begun" };
+                out::print(format_args!("  window {} to {}: {at}", time(*start), time(*end)));
+            }
         }
     }
     Ok(())
+}
+
+/// A cursor as people read it.
+fn place(cursor: &Cursor) -> String {
+    match cursor {
+        Cursor::Since(at) => format!("from {}", time(*at)),
+        Cursor::Token(token) => token.clone(),
+        Cursor::Between { from, to, .. } => format!("from {} to {}", time(*from), time(*to)),
+    }
 }
 
 /// `opgraph cursors rewind`

@@ -76,7 +76,7 @@ pub(super) async fn run(demo: Demo, screen: Screen, quiet: bool, warnings: Warni
     let watched = !quiet && !demo.json;
     let orders =
         Orders { once: true, stay: false, drain: Duration::from_secs(30), watched, reload: None, warnings };
-    let Ended { summaries, failed } = run::tenants(config, &orders, &screen, Clock::system()).await?;
+    let Ended { summaries, failed, .. } = run::tenants(config, &orders, &screen, Clock::system()).await?;
     for summary in &summaries {
         say(summary.to_string());
     }
@@ -169,6 +169,7 @@ fn config(demo: &Demo, simulator: &Simulator, tokens: &Path) -> Result<Config, F
             base_url: Some(url(simulator.events_url())?),
             token: TokenSource::File(tokens.join("events")),
             streams: None,
+            readers: config::READERS,
             limits: http::Limits::default(),
         },
         connect: Some(config::Connect {

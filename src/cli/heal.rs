@@ -56,9 +56,9 @@ fn tell(healed: &Healed) {
         for (stream, checkpoint) in streams {
             let from = match checkpoint.cursor {
                 Cursor::Since(at) => time(at),
-                Cursor::Token(_) => "its last known cursor".to_owned(),
+                Cursor::Token(_) | Cursor::Between { .. } => "its last known cursor".to_owned(),
             };
-            info!(%tenant, stream, from, "reading again");
+            info!(%tenant, stream, from, windows = checkpoint.windows.len(), "reading again");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a run is doing, while somebody watches.
 
 use std::{
+    collections::BTreeMap,
     io::{self, IsTerminal},
     sync::Arc,
     time::Duration,
@@ -15,7 +16,7 @@ use super::{logs::Screen, run::Orders};
 use crate::{
     clock::Clock,
     stream::Stream,
-    telemetry::{Meter, StreamState, TenantState},
+    telemetry::{Meter, StreamMeter, StreamState, TenantState},
     tenants::Roster,
 };
 
@@ -66,6 +67,7 @@ async fn on_terminal(tenants: Vec<(Arc<str>, Arc<Meter>)>, clock: Clock, Screen(
                 stream: *stream,
                 last: (Instant::now(), 0),
                 speed: 0.0,
+                past: Past::default(),
             });
         }
     }
@@ -85,6 +87,7 @@ struct Line {
     stream: Stream,
     last: (Instant, u64),
     speed: f64,
+    past: Past,
 }
 
 impl Line {
@@ -98,13 +101,49 @@ impl Line {
         }
         let age = counted.committed_at.get().map_or("none yet".to_owned(), |at| short(now.since(at)));
         self.bar.set_message(format!(
-            "{events:>10} events {:>8.0}/s  lag {:<8} cursor age {age:<8} {}",
+            "{events:>10} events {:>8.0}/s  lag {:<8} cursor age {age:<8} {}{}",
             self.speed,
             lag(counted.newest_event.get(), &counted.state.get(), now),
             state(&counted.state.get()),
+            self.past.told(counted),
         ));
         self.bar.tick();
     }
+}
+
+/// How a stream's past is getting on, as far as it has been watched.
+#[derive(Default)]
+struct Past {
+    /// When it was first looked at, how long the past was, and how much of it was read.
+    first: Option<(Instant, u64, u64)>,
+}
+
+impl Past {
+    /// Windows done and the time left; nothing once all are done.
+    fn told(&mut self, counted: &StreamMeter) -> String {
+        let (done, all) = (counted.windows_done.get(), counted.windows.get());
+        if done >= all {
+            self.first = None;
+            return String::new();
+        }
+        let left = self.left(counted).map_or("unknown".to_owned(), |left| format!("about {}", short(left)));
+        format!(", windows {done}/{all}, time left {left}")
+    }
+
+    /// How long the rest of the past takes, if it is as full of events as what has been read of it.
+    fn left(&mut self, counted: &StreamMeter) -> Option<Duration> {
+        let (all, read) = (counted.past.get(), counted.past_read.get());
+        // Another run, or another split: what was seen before says nothing of it.
+        let first = self.first.filter(|(_, known, before)| *known == all && *before <= read);
+        let (since, _, before) = *self.first.insert(first.unwrap_or((Instant::now(), all, read)));
+        time_left(since.elapsed(), read - before, all)
+            .map(|whole| whole.mul_f64(all.saturating_sub(read) as f64 / all as f64))
+    }
+}
+
+/// How long `all` takes where `read` of it took so long; nobody knows before a hundredth of it is read.
+fn time_left(took: Duration, read: u64, all: u64) -> Option<Duration> {
+    (read > 0 && read >= all / 100).then(|| took.mul_f64(all as f64 / read as f64))
 }
 
 /// Clears the line when the display ends, however it ends.
@@ -117,6 +156,7 @@ impl Drop for Line {
 async fn in_log(roster: Roster, clock: Clock, every: Duration) {
     let mut ticks = interval(every);
     ticks.tick().await;
+    let mut pasts = BTreeMap::new();
     loop {
         ticks.tick().await;
         let tenants = roster.list();
@@ -125,6 +165,7 @@ async fn in_log(roster: Roster, clock: Clock, every: Duration) {
             continue;
         }
         for (tenant, meter) in &tenants {
+            let pasts: &mut [Past; Stream::ALL.len()] = pasts.entry(tenant.clone()).or_default();
             let snapshots = &meter.snapshots;
             if snapshots.state.get() != StreamState::Starting {
                 info!(
@@ -138,8 +179,9 @@ async fn in_log(roster: Roster, clock: Clock, every: Duration) {
                     "progress"
                 );
             }
-            for stream in Stream::ALL {
+            for (stream, past) in Stream::ALL.iter().zip(pasts) {
                 let counted = meter.stream(*stream);
+                let state = format!("{}{}", state(&counted.state.get()), past.told(counted));
                 info!(
                     %tenant,
                     stream = stream.name(),
@@ -148,7 +190,7 @@ async fn in_log(roster: Roster, clock: Clock, every: Duration) {
                     remembered = counted.remembered.get(),
                     remembered_bytes = counted.remembered_bytes.get(),
                     lag = lag(counted.newest_event.get(), &counted.state.get(), clock.now()),
-                    state = state(&counted.state.get()),
+                    state,
                     "progress"
                 );
             }
@@ -219,5 +261,40 @@ pub(crate) fn short(time: Duration) -> String {
         seconds @ 120..7200 => format!("{}m", seconds / 60),
         seconds @ 7200..172_800 => format!("{}h", seconds / 3600),
         seconds => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_is_what_the_rest_takes_at_the_pace_so_far() {
+        let seconds = Duration::from_secs;
+        assert_eq!(time_left(seconds(10), 250, 1000), Some(seconds(40)));
+        assert_eq!(time_left(seconds(10), 10, 1000), Some(seconds(1000)));
+        for unknown in [0, 9] {
+            assert_eq!(time_left(seconds(10), unknown, 1000), None, "{unknown}");
+        }
+        assert_eq!(time_left(seconds(10), 0, 0), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_past_is_told_by_its_windows_and_the_time_left_until_it_is_read() {
+        let counted = StreamMeter::default();
+        let mut past = Past::default();
+        assert_eq!(past.told(&counted), "");
+        counted.windows.set(48);
+        counted.past.set(1000);
+        assert_eq!(past.told(&counted), ", windows 0/48, time left unknown");
+        tokio::time::advance(Duration::from_secs(60)).await;
+        counted.windows_done.set(12);
+        counted.past_read.set(250);
+        assert_eq!(past.told(&counted), ", windows 12/48, time left about 3m");
+        // Another split makes it longer: what was watched before says nothing of it.
+        counted.past.set(2000);
+        assert_eq!(past.told(&counted), ", windows 12/48, time left unknown");
+        counted.windows_done.set(48);
+        assert_eq!(past.told(&counted), "");
     }
 }

@@ -1,6 +1,6 @@
 //! `opgraph run`: all tenants, for ever or until they have caught up.
 
-use std::{path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use opgraph_state::{OpenOptions, SledStore};
 use tokio::{
@@ -45,10 +45,17 @@ pub(super) async fn run(run: Run, screen: Screen, quiet: bool, warnings: Warning
         reload::tokens(&config)?;
         reload::somebody(&config)?;
     }
-    let reload = (!run.once).then_some(run.flags);
+    let reload = (!run.once).then_some((run.flags, run.admin));
     let orders =
         Orders { once: run.once, stay: run.stay, drain: run.drain, watched: !quiet, reload, warnings };
-    let ended = tenants(config, &orders, &screen, Clock::system()).await?;
+    let mut ended = tenants(config.clone(), &orders, &screen, Clock::system()).await?;
+    if let Some(damage) = &ended.damage {
+        // An open leaves the ids out; the next one reads everything, and heals.
+        warn!(damage, "the state was found damaged behind its start: starting again");
+        let newest = orders.reload.as_ref().and_then(|from| reload::again(from, &config));
+        let config = Config { tenants: newest.unwrap_or_else(|| config.tenants.clone()), ..config };
+        ended = tenants(config, &orders, &screen, Clock::system()).await?;
+    }
     if run.once && !quiet {
         for summary in &ended.summaries {
             if run.json { out::json(summary)? } else { out::print(summary) }
@@ -67,8 +74,9 @@ pub(super) struct Orders {
     pub(super) drain: Duration,
     /// Show progress.
     pub(super) watched: bool,
-    /// Where the configuration is read again on SIGHUP; it is not if `None`.
-    pub(super) reload: Option<Flags>,
+    /// Where the configuration is read again on SIGHUP, and the address that a flag
+    /// put in place of its own; it is not read again if `None`.
+    pub(super) reload: Option<(Flags, Option<SocketAddr>)>,
     /// What has gone wrong of late.
     pub(super) warnings: Warnings,
 }
@@ -78,6 +86,8 @@ pub(super) struct Ended {
     pub(super) summaries: Vec<Summary>,
     /// The first failure, in the order of the configuration.
     pub(super) failed: Option<Failed>,
+    /// What was found damaged of the state, unless somebody wanted it all to end.
+    pub(super) damage: Option<String>,
 }
 
 /// Opens the state and runs every tenant, each on its own, until all have
@@ -103,7 +113,7 @@ pub(super) async fn tenants(
         None => tokio::spawn(reload::ignored()?),
     });
     let told_to_end = closing.clone();
-    let site_store = store.clone();
+    let (site_store, state) = (store.clone(), store.clone());
     let (clock_too, drain) = (clock.clone(), orders.drain);
     let shared = Shared { store, client, budgets, memory, clock: clock_too, closing, drain };
 
@@ -121,7 +131,8 @@ pub(super) async fn tenants(
     loop {
         tokio::select! {
             more = tenants.next(), if !staying => if !more {
-                staying = orders.stay && !told_to_end.is_cancelled() && needs_a_person(&tenants);
+                let on_its_own = told_to_end.is_cancelled() || state.damage().is_some();
+                staying = orders.stay && !on_its_own && needs_a_person(&tenants);
                 if !staying {
                     break;
                 }
@@ -143,7 +154,8 @@ pub(super) async fn tenants(
     let ends = tenants.ends();
     let failed = ends.iter().find_map(|(name, _, end)| failure(name, end));
     let summaries = ends.iter().map(|(name, meter, _)| Summary::of(name, meter, took)).collect();
-    Ok(Ended { summaries, failed })
+    let damage = state.damage().filter(|_| !told_to_end.is_cancelled());
+    Ok(Ended { summaries, failed, damage })
 }
 
 /// Whether starting again, as it is, would be of no use or walk past a guard.

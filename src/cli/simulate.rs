@@ -10,8 +10,17 @@ use super::{
 
 /// Runs the command: serves until it is interrupted, then prints the last report as JSON.
 pub(super) async fn run(simulate: Simulate) -> Result<(), Failed> {
-    let Simulate { events, seed, rate, vaults, items_per_vault, connect_changes_per_hour, faults, listen } =
-        simulate;
+    let Simulate {
+        events,
+        seed,
+        rate,
+        vaults,
+        items_per_vault,
+        connect_changes_per_hour,
+        faults,
+        latency,
+        listen,
+    } = simulate;
     let config = Config {
         events,
         seed,
@@ -19,7 +28,7 @@ pub(super) async fn run(simulate: Simulate) -> Result<(), Failed> {
         vaults,
         items_per_vault,
         connect_changes_per_hour,
-        faults: self::faults(faults),
+        faults: Faults { events_latency_ms: latency, ..self::faults(faults) },
         listen,
         ..Config::default()
     };

@@ -203,10 +203,14 @@ fn of_tenant(name: &str, tenant: &TenantStatus, now: UnixMs) -> String {
 fn of_stream(name: &str, stream: &StreamStatus, now: UnixMs) -> String {
     let at = &stream.committed;
     let overlap = if at.rewinding { "  reading a rewind's overlap" } else { "" };
+    let past = match at.windows {
+        0 => String::new(),
+        windows => format!("  {windows} windows of its past to read"),
+    };
     let why = stream.why.as_deref().map(|why| format!("\n    {why}")).unwrap_or_default();
     let read = stream.metrics.get("opgraph_events_read_total").map_or("-".to_owned(), |read| count(*read));
     format!(
-        "\n  {name:<16} {:<10} {:>9} {:>8} {read:>13} {:>13} {:>13} {:>13}{overlap}{why}",
+        "\n  {name:<16} {:<10} {:>9} {:>8} {read:>13} {:>13} {:>13} {:>13}{overlap}{past}{why}",
         stream.state.as_deref().unwrap_or("-"),
         stream.events_per_second.map_or("-".to_owned(), rate),
         if stream.state.is_some() { lag(stream.lag_seconds) } else { "-".to_owned() },

@@ -228,6 +228,7 @@ pub(super) fn tables(flags: &TenantFlags, env: Env<'_>, problems: &mut Problems<
         base_url,
         token: Some(token(token_file, "OP_EVENTS_TOKEN", "--events-token-file")),
         streams,
+        readers: None,
         limits: None,
     };
     let tenant = TenantTable {

@@ -66,6 +66,9 @@ pub const CONNECTIONS: usize = 4;
 /// The variable that holds the token of the status page, when a flag asks for the page.
 pub const ADMIN_TOKEN: &str = "OPGRAPH_ADMIN_TOKEN";
 
+/// How many readers read each stream's past, unless configured.
+pub const READERS: usize = crate::pipeline::READERS;
+
 /// Everything configured, checked. At least one tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -135,6 +138,8 @@ pub struct Events {
     pub token: TokenSource,
     /// The streams to read; `None` is all that the token may read. Never empty.
     pub streams: Option<Vec<Stream>>,
+    /// How many readers read a stream's past at a time, beside its live cursor.
+    pub readers: usize,
     /// The account's limits.
     pub limits: Limits,
 }

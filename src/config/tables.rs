@@ -88,6 +88,7 @@ pub(super) struct EventsTable {
     #[serde(default, deserialize_with = "table")]
     pub(super) token: Option<Given<TokenTable>>,
     pub(super) streams: Option<Given<Vec<Given<String>>>>,
+    pub(super) readers: Option<Given<i64>>,
     #[serde(default, deserialize_with = "table")]
     pub(super) limits: Option<Given<LimitsTable>>,
 }
@@ -224,7 +225,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "graph",
         ],
     ),
-    ("`[tenant.events]`", &["base_url", "token", "streams", "limits"]),
+    ("`[tenant.events]`", &["base_url", "token", "streams", "readers", "limits"]),
     (
         "`[tenant.jupiterone]`",
         &[

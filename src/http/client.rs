@@ -80,6 +80,8 @@ pub struct Request {
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
+    /// What time it was where it was made (`Date`), if it says so.
+    pub date: Option<SystemTime>,
     /// The whole body, decompressed.
     pub body: Vec<u8>,
 }
@@ -134,7 +136,9 @@ impl Client {
             body.extend_from_slice(piece);
             Ok(())
         });
-        Ok(Answer { status: head.await?.status, body })
+        let Head { status, headers } = head.await?;
+        let told = headers.get(header::DATE).and_then(|value| value.to_str().ok());
+        Ok(Answer { status, date: told.and_then(date), body })
     }
 
     /// Makes one attempt whose answer is read in pieces, decompressed: `take`

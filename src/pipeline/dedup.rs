@@ -1,8 +1,12 @@
 //! Drops events that were seen before.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use opgraph_state::{Checkpoint, Fingerprint, Store, StoreError, die_at};
+use opgraph_state::{Checkpoint, Fingerprint, Store, StoreError, Window, die_at};
 use tokio::{
     sync::mpsc::{Receiver, Sender},
     time::{Instant, timeout_at},
@@ -57,17 +61,25 @@ pub(super) async fn run<T: Store>(
         // An entry may have been in quarantine for longer than the newest ids reach
         // back. What is read for the first page of a retry does for all of them.
         let reaches_back = !page.released().is_empty() && memory.of(stream).horizon.is_none();
-        if page.is_rewind() || reaches_back {
+        let seen = memory.of(stream);
+        let chain = page.window().map(|of| of.number);
+        let compares = page.is_rewind() || seen.is_left_behind(chain);
+        if compares {
+            seen.comparing.insert(chain);
+        }
+        let opened = page.split().map(|split| split.windows.as_slice()).unwrap_or_default();
+        opened.iter().for_each(|window| seen.open(window, window.again));
+        if compares || reaches_back || opened.iter().any(|window| window.again) {
             memory.recall(&store, &tenant, stream).await?;
             die_at!("rewind.recalled");
         }
         let seen = memory.of(stream);
         let before = page.items.len();
-        let fresh = seen.pass(&mut page.items);
+        let fresh = seen.pass(chain, &mut page.items);
         meter.stream(stream).duplicates.add((before - fresh.len()) as u64);
         page.remember(fresh);
-        if page.is_through() {
-            seen.horizon = None;
+        if page.is_through() || page.window().is_some_and(|of| of.done) {
+            seen.is_through(chain);
         }
         seen.tell(stream, &meter);
         die_at!("dedup.after");
@@ -87,7 +99,8 @@ pub(super) struct Memory {
 
 impl Memory {
     /// Reads back what was committed: the newest ids of each stream, or the
-    /// whole horizon of one that is still reading a rewind's overlap.
+    /// whole horizon of one that is still reading a rewind's overlap, or is in
+    /// the middle of a window: its newest page lies far behind the newest ids.
     pub(super) async fn load<T: Store>(
         store: &T,
         tenant: &str,
@@ -97,7 +110,12 @@ impl Memory {
         let mut memory = Memory { streams: BTreeMap::new(), recent };
         for (stream, checkpoint) in streams {
             memory.read_back(store, tenant, *stream).await?;
+            let seen = memory.of(*stream);
+            checkpoint.windows.iter().for_each(|window| seen.open(window, window.is_begun()));
             if checkpoint.rewinding {
+                seen.comparing.insert(None);
+            }
+            if !seen.comparing.is_empty() {
                 memory.recall(store, tenant, *stream).await?;
             }
         }
@@ -125,12 +143,14 @@ impl Memory {
     async fn rest<T: Store>(&mut self, store: &T, tenant: &str, meter: &Meter) -> Result<(), StoreError> {
         let recent = self.recent;
         for (stream, seen) in &mut self.streams {
-            let quiet = !std::mem::take(&mut seen.met);
+            // In windows, pages are committed in many orders.
+            let quiet = !std::mem::take(&mut seen.met) && seen.windows.is_empty();
             let Some(last) = seen.recent.newest().filter(|_| quiet) else { continue };
             // The pages of a stream are committed in their order: the last one after all others.
             let committed = store.seen(tenant, stream.name(), Some(1)).await?;
             if committed.contains(&last) {
-                *seen = Seen { asleep: true, horizon: seen.horizon.take(), ..Seen::new(recent) };
+                let (horizon, comparing) = (seen.horizon.take(), std::mem::take(&mut seen.comparing));
+                *seen = Seen { asleep: true, horizon, comparing, ..Seen::new(recent) };
                 seen.tell(*stream, meter);
             }
         }
@@ -147,9 +167,14 @@ impl Memory {
         Ok(())
     }
 
-    /// Reads the whole horizon back, until the stream has caught up again.
+    /// Reads the whole horizon back, until nobody compares with it any more.
+    /// What is not committed yet is among the newest ids: these may be many
+    /// windows' pages away by the time it comes again.
     async fn recall<T: Store>(&mut self, store: &T, tenant: &str, stream: Stream) -> Result<(), StoreError> {
         let mut ids = store.seen(tenant, stream.name(), None).await?;
+        let Seen { recent, past, .. } = self.of(stream);
+        ids.extend_from_slice(recent.ids());
+        ids.extend_from_slice(past.ids());
         ids.sort_unstable();
         self.of(stream).horizon = Some(ids.into_boxed_slice());
         Ok(())
@@ -161,12 +186,23 @@ impl Memory {
     }
 }
 
+/// The number of a window; `None` is the live cursor.
+type Chain = Option<u32>;
+
 /// The ids of one stream.
 #[derive(Debug)]
 struct Seen {
     recent: Recent,
+    /// Those of windows: they come so fast that they would push the others out.
+    past: Recent,
+    /// How many there were of them.
+    passed: u64,
     /// Everything committed within the horizon, sorted: 16 bytes an id.
     horizon: Option<Box<[Fingerprint]>>,
+    /// Who may read again what is in the horizon.
+    comparing: BTreeSet<Chain>,
+    /// The windows that are not done, and how many ids had come with the last page of each.
+    windows: BTreeMap<u32, Option<u64>>,
     /// Events have come since it was looked at last.
     met: bool,
     /// What was committed is not among `recent`: the state has it.
@@ -176,26 +212,73 @@ struct Seen {
 impl Seen {
     /// Nothing was met yet.
     fn new(recent: usize) -> Seen {
-        Seen { recent: Recent::new(recent), horizon: None, met: false, asleep: false }
+        Seen {
+            recent: Recent::new(recent),
+            past: Recent::new(recent),
+            passed: 0,
+            horizon: None,
+            comparing: BTreeSet::new(),
+            windows: BTreeMap::new(),
+            met: false,
+            asleep: false,
+        }
+    }
+
+    /// Takes notice of a window; `compares` if some of it may have been read before.
+    fn open(&mut self, window: &Window, compares: bool) {
+        self.windows.insert(window.number, None);
+        if compares {
+            self.comparing.insert(Some(window.number));
+        }
+    }
+
+    /// Whether others have brought so many ids since the window's last page that
+    /// the next one's repeats might be taken for new.
+    fn is_left_behind(&self, chain: Chain) -> bool {
+        let met = chain.and_then(|number| *self.windows.get(&number)?);
+        let away = met.is_some_and(|met| self.passed - met > self.past.most() as u64 / 2);
+        away && !self.comparing.contains(&chain)
+    }
+
+    /// Nothing is read again any more, by whom it was.
+    fn is_through(&mut self, chain: Chain) {
+        self.comparing.remove(&chain);
+        if self.comparing.is_empty() {
+            self.horizon = None;
+        }
+        if let Some(number) = chain {
+            self.windows.remove(&number);
+            if self.windows.is_empty() {
+                self.past = Recent::new(self.past.most());
+            }
+        }
     }
 
     /// Drops the events that were met before; answers the ids of the others.
-    fn pass(&mut self, events: &mut Events) -> Vec<Fingerprint> {
+    fn pass(&mut self, chain: Chain, events: &mut Events) -> Vec<Fingerprint> {
         let mut fresh = Vec::with_capacity(events.len());
         events.retain(|id| {
-            let new = self.is_new(id);
+            let new = self.is_new(chain, id);
             if new {
                 fresh.push(id);
             }
             new
         });
+        if let Some(number) = chain {
+            self.passed += fresh.len() as u64;
+            self.windows.insert(number, Some(self.passed));
+        }
         fresh
     }
 
     /// Whether the id is met for the first time; it is remembered.
-    fn is_new(&mut self, id: Fingerprint) -> bool {
+    fn is_new(&mut self, chain: Chain, id: Fingerprint) -> bool {
         let known = self.horizon.as_ref().is_some_and(|ids| ids.binary_search(&id).is_ok());
-        !known && self.recent.insert(id)
+        let (own, other) = match chain {
+            None => (&mut self.recent, &self.past),
+            Some(_) => (&mut self.past, &self.recent),
+        };
+        !known && !other.holds(id) && own.insert(id)
     }
 
     fn tell(&self, stream: Stream, meter: &Meter) {
@@ -207,7 +290,8 @@ impl Seen {
     /// How many ids are remembered, and the bytes that takes.
     fn size(&self) -> (usize, usize) {
         let horizon = self.horizon.as_ref().map_or(0, |ids| ids.len());
-        (self.recent.len() + horizon, self.recent.bytes() + horizon * size_of::<Fingerprint>())
+        let ids = self.recent.len() + self.past.len() + horizon;
+        (ids, self.recent.bytes() + self.past.bytes() + horizon * size_of::<Fingerprint>())
     }
 }
 
@@ -219,7 +303,7 @@ mod tests {
     fn what_is_remembered_is_counted_and_an_id_of_the_horizon_takes_16_bytes() {
         let mut seen = Seen::new(4096);
         assert_eq!(seen.size(), (0, 0));
-        (0..10_000).for_each(|id| assert!(seen.is_new(Fingerprint::of(&id.to_string()))));
+        (0..10_000).for_each(|id| assert!(seen.is_new(None, Fingerprint::of(&id.to_string()))));
         let (ids, bytes) = seen.size();
         assert_eq!((ids, bytes / ids), (4096, 21));
         seen.horizon = Some((0..1000).map(Fingerprint).collect());

@@ -5,8 +5,9 @@ use std::{
     num::NonZeroU32,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicI64, AtomicU32, Ordering::Relaxed},
     },
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use opgraph_state::{Cursor, SourceInfo, UnixMs, die_at};
@@ -43,6 +44,8 @@ pub struct EventsApi {
     account: Option<String>,
     /// Whose pages these are, in logs and traces.
     tenant: Arc<str>,
+    /// The latest time that an answer told; `i64::MIN` before.
+    time: Arc<AtomicI64>,
     meter: Arc<Meter>,
     /// Memory for pages, of all clones.
     texts: Texts,
@@ -73,13 +76,20 @@ impl Introspection {
     }
 }
 
-/// The two request bodies. Never both: `limit` travels inside a cursor. Never
-/// `end_time`: a cursor made with one ends there.
+/// The two request bodies. Never both: `limit` travels inside a cursor. `end_time`
+/// for windows only: a cursor made with one ends there.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Ask<'a> {
-    Since { limit: u32, start_time: String },
-    After { cursor: &'a str },
+    Since {
+        limit: u32,
+        start_time: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        end_time: Option<String>,
+    },
+    After {
+        cursor: &'a str,
+    },
 }
 
 impl EventsApi {
@@ -100,6 +110,7 @@ impl EventsApi {
             patience,
             account: None,
             tenant: "".into(),
+            time: Arc::new(AtomicI64::new(i64::MIN)),
             meter,
             texts: Texts::default(),
         }
@@ -120,6 +131,12 @@ impl EventsApi {
     /// Names the tenant that the pages are for.
     pub fn of_tenant(mut self, tenant: Arc<str>) -> EventsApi {
         self.tenant = tenant;
+        self
+    }
+
+    /// Keeps pages in memory that others share.
+    pub fn with_texts(mut self, texts: Texts) -> EventsApi {
+        self.texts = texts;
         self
     }
 
@@ -195,7 +212,10 @@ impl EventsApi {
                 Some(200..300) => Failure { remedy: remedy(), ..failure },
                 _ => failure,
             })?;
-            let Answer { status, body } = answer;
+            let Answer { status, date, body } = answer;
+            if let Some(told) = date.and_then(instant) {
+                self.time.fetch_max(told.0, Relaxed);
+            }
             read(body).map_err(|cause| Failure {
                 doing: request.doing.clone(),
                 status: Some(status),
@@ -230,11 +250,13 @@ pub fn not_allowed(stream: Stream) -> Remedy {
 
 impl Source for EventsApi {
     async fn page(&self, stream: Stream, at: &Cursor) -> Result<Read, Failure> {
+        let first = |start: UnixMs, end: Option<UnixMs>| {
+            let (start_time, end_time) = (rfc3339(start), end.map(rfc3339));
+            (Asked::FirstPage, Ask::Since { limit: PAGE_SIZE.get(), start_time, end_time })
+        };
         let (asked, ask) = match at {
-            Cursor::Since(at) => {
-                let ask = Ask::Since { limit: PAGE_SIZE.get(), start_time: rfc3339(*at) };
-                (Asked::FirstPage, ask)
-            }
+            Cursor::Since(at) => first(*at, None),
+            Cursor::Between { from, to, .. } => first(*from, Some(*to)),
             Cursor::Token(cursor) => (Asked::NextPage, Ask::After { cursor }),
         };
         let doing = format!("read a page of `{}`", stream.name());
@@ -254,6 +276,10 @@ impl Source for EventsApi {
         }
     }
 
+    fn time(&self) -> Option<UnixMs> {
+        Some(UnixMs(self.time.load(Relaxed))).filter(|told| told.0 > i64::MIN)
+    }
+
     fn info(&self) -> SourceInfo {
         SourceInfo {
             account: self.account.clone(),
@@ -261,6 +287,12 @@ impl Source for EventsApi {
             page_size: PAGE_SIZE.get(),
         }
     }
+}
+
+/// A time since 1970.
+fn instant(at: SystemTime) -> Option<UnixMs> {
+    let since = at.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_millis()).ok().map(UnixMs)
 }
 
 /// Writes a time as the API wants it.

@@ -6,9 +6,13 @@ pub mod connect;
 
 mod pages;
 
+mod past;
+
+mod windows;
+
 use std::future::Future;
 
-use opgraph_state::{Cursor, SourceInfo};
+use opgraph_state::{Cursor, SourceInfo, UnixMs};
 
 pub(crate) use pages::REWIND_OVERLAP;
 pub use pages::{Pace, Reading, pages};
@@ -22,13 +26,21 @@ use crate::{
 /// An API that answers "what comes after this cursor?".
 ///
 /// Asking twice with one cursor must give at least the events it gave the
-/// first time. A restart relies on that, and on nothing else.
+/// first time. A restart relies on that, and on nothing else. What follows
+/// [`Cursor::Between`] ends: the last page says that nothing more is waiting.
 pub trait Source: Send + Sync + 'static {
     /// Reads one page.
     ///
     /// Waits for the rate budget and repeats what may succeed later, so an
     /// error is one that repeating does not mend: its remedy says what does.
     fn page(&self, stream: Stream, at: &Cursor) -> impl Future<Output = Result<Read, Failure>> + Send;
+
+    /// What time it was where the events are, when that was last told; `None`
+    /// if it never was. Our own clock may be years ahead, and what a live cursor
+    /// leaves out by such a clock is in no window yet.
+    fn time(&self) -> Option<UnixMs> {
+        None
+    }
 
     /// What the cursors are issued by and under.
     fn info(&self) -> SourceInfo;

@@ -1,19 +1,19 @@
-//! A stream of pages, from a cursor on.
+//! The pages of a stream: from its live cursor on, and of its windows.
 
 use std::{sync::Arc, time::Duration};
 
 use futures::stream;
-use opgraph_state::{Advance, Checkpoint, Cursor, Quarantined, UnixMs, die_at, overlap_of};
+use opgraph_state::{Advance, Checkpoint, Cursor, Quarantined, UnixMs, Window, die_at, overlap_of};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::Source;
+use super::{Source, past::Past, windows};
 use crate::{
     clock::Clock,
     http::{Failure, Remedy},
     page::{Page, Place},
-    stream::{Events, Read, Stream},
-    telemetry::{Meter, StreamState},
+    stream::{Events, Read, Rejected, Stream},
+    telemetry::Meter,
 };
 
 /// How far a rewind goes back from the newest committed event: item usage is up
@@ -21,14 +21,14 @@ use crate::{
 pub(crate) const REWIND_OVERLAP: Duration = Duration::from_secs(48 * 3600);
 
 /// Refusals in a row, with no page read from a cursor in between, after which a person has to look.
-const MOST_REWINDS: u32 = 3;
+pub(super) const MOST_REWINDS: u32 = 3;
 
 /// What happens when the API says that nothing more is waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
     /// Wait this long, then ask again.
     Every(Duration),
-    /// End the stream: it has caught up.
+    /// End the stream, once no window is left: it has caught up.
     Once,
 }
 
@@ -45,13 +45,18 @@ pub struct Reading<S> {
     pub first: UnixMs,
     /// What happens at the end.
     pub pace: Pace,
+    /// How many windows are read at a time; 1: what is not in windows yet stays so.
+    pub readers: usize,
     /// The wall clock.
     pub clock: Clock,
     /// The tenant's counters.
     pub meter: Arc<Meter>,
 }
 
-/// Reads a stream from its checkpoint on, page after page, for as long as it is polled.
+/// Reads a stream from its checkpoint on, page after page, for as long as it is
+/// polled: from its live cursor, and beside it from its windows, in as many
+/// streams as may be read at a time. The pages of these come behind the one
+/// that opens their windows, if each page is passed on before the next is asked for.
 ///
 /// Every page's step starts where the last one ended. A refused cursor becomes
 /// a page of its own, without events, whose step leads back in time: it travels
@@ -59,29 +64,68 @@ pub struct Reading<S> {
 /// with neither events nor a new cursor is no page: it stands for no step.
 pub fn pages<S: Source>(
     reading: Reading<S>,
-) -> impl futures::Stream<Item = Result<Page<Events>, Failure>> + Send {
+) -> (
+    impl futures::Stream<Item = Result<Page<Events>, Failure>> + Send,
+    Vec<impl futures::Stream<Item = Result<Page<Events>, Failure>> + Send>,
+) {
+    let Checkpoint { cursor, newest_event, rewinding, rewound_from, since, seam, windows: left, .. } =
+        reading.checkpoint.clone();
+    let past = Past::new(reading.stream, reading.clock.clone(), reading.meter.clone());
+    let (reading, past) = (Arc::new(reading), Arc::new(past));
+    // The oldest are read first, and so the first to be no more.
+    let number = left.iter().map(|window| window.number.saturating_add(1)).max().unwrap_or(0);
+    // Whoever splits nothing may still find windows.
+    let readers = if reading.readers > 1 || !left.is_empty() { reading.readers.max(1) } else { 0 };
+    past.open(left, number as usize);
+    let beside = (0..readers).map(|_| windows::pages(reading.clone(), past.clone())).collect();
     let reader = Reader {
-        at: reading.checkpoint.cursor.clone(),
-        newest: reading.checkpoint.newest_event,
+        at: cursor,
+        newest: newest_event,
         latest: None,
-        rewound_from: reading.checkpoint.rewound_from,
+        rewinding,
+        rewound_from,
+        since,
+        seam,
+        number,
+        opened: Vec::new(),
         caught_up: false,
         rewinds: 0,
+        past: Splitting(past),
         reading,
     };
-    stream::try_unfold(reader, async |mut reader| Ok(reader.next().await?.map(|page| (page, reader))))
+    let live =
+        stream::try_unfold(reader, async |mut reader| Ok(reader.next().await?.map(|page| (page, reader))));
+    (live, beside)
+}
+
+/// The one who opens windows: no more come once it is gone.
+struct Splitting(Arc<Past>);
+
+impl Drop for Splitting {
+    fn drop(&mut self) {
+        self.0.is_over();
+    }
 }
 
 struct Reader<S> {
-    reading: Reading<S>,
+    reading: Arc<Reading<S>>,
+    past: Splitting,
     at: Cursor,
     /// What has been reached for certain.
     newest: Option<UnixMs>,
     /// The latest event read in this run.
     latest: Option<UnixMs>,
+    rewinding: bool,
     /// The latest event that had been read when the stream went back, until it
     /// is well behind.
     rewound_from: Option<UnixMs>,
+    /// What lies between these two is a window's.
+    since: Option<UnixMs>,
+    seam: Option<UnixMs>,
+    /// The number of the next window.
+    number: u32,
+    /// Windows whose readers wait until the page that opened them has been taken.
+    opened: Vec<Window>,
     caught_up: bool,
     rewinds: u32,
 }
@@ -90,8 +134,16 @@ impl<S: Source> Reader<S> {
     /// Reads until there is a page, or the end.
     async fn next(&mut self) -> Result<Option<Page<Events>>, Failure> {
         loop {
+            let opened = std::mem::take(&mut self.opened);
+            let all = opened.len();
+            self.past.0.open(opened, all);
+            if let Some(page) = self.split() {
+                return Ok(Some(page));
+            }
             if self.caught_up {
                 match self.reading.pace {
+                    // What came in while the windows were read is read as well.
+                    Pace::Once if self.past.0.is_read().await => {}
                     Pace::Once => return Ok(None),
                     Pace::Every(interval) => sleep(interval).await,
                 }
@@ -114,8 +166,8 @@ impl<S: Source> Reader<S> {
 
     /// Turns an answer into a page; none if it stands for no step.
     fn page(&mut self, read: Read) -> Option<Page<Events>> {
-        let Reading { source, stream, clock, meter, .. } = &self.reading;
-        let Read { events, rejected, next, has_more } = read;
+        let Reading { source, stream, clock, meter, .. } = &*self.reading;
+        let Read { mut events, rejected, next, has_more } = read;
         if !rejected.is_empty() {
             die_at!("quarantine.found");
         }
@@ -126,13 +178,14 @@ impl<S: Source> Reader<S> {
         // An empty answer with the cursor that was sent is the end, whatever it says.
         self.caught_up = !has_more || (nothing && still);
         counted.read_at.set(now);
-        if self.caught_up {
-            counted.caught_up_at.set(now);
-        }
-        counted.state.set(if self.caught_up { StreamState::CaughtUp } else { StreamState::Reading });
+        self.past.0.live_is_at_end(self.caught_up);
         if nothing && still {
             return None;
         }
+        counted.events.add((events.len() + rejected.len()) as u64);
+        let before = events.len();
+        events.retain_at(|at| !self.is_of_a_window(at));
+        counted.duplicates.add((before - events.len()) as u64);
 
         // A clock that is ahead somewhere must not hide what is still to come.
         let newest = events.newest().map(|at| at.min(now));
@@ -146,41 +199,64 @@ impl<S: Source> Reader<S> {
         let behind = self.rewound_from.is_some_and(|from| events.oldest() > Some(from.plus(REWIND_OVERLAP)));
         let through = self.caught_up || behind;
         self.rewound_from = self.rewound_from.filter(|_| !through);
+        self.rewinding &= !through;
         counted.pages.add(1);
-        counted.events.add((events.len() + rejected.len()) as u64);
         meter.bytes_in.add(events.bytes() as u64);
         if let Some(newest) = newest {
             counted.newest_event.advance(newest);
         }
-        let quarantined = rejected.into_iter().map(|rejected| Quarantined {
-            stream: stream.name().to_owned(),
-            reason: rejected.reason,
-            body: rejected.body,
-            at: now,
-        });
+        let quarantined = set_aside(*stream, rejected, now);
         let from = std::mem::replace(&mut self.at, next.clone());
         let place = Place::new(*stream, Advance::new(from, next), source.info())
             .with_newest_event(reached)
             .with_latest(newest)
             .with_through(through)
-            .with_quarantined(quarantined.collect());
+            .with_quarantined(quarantined);
         Some(Page::new(events, place, None))
+    }
+
+    /// Whether an event that the live cursor has brought is a window's.
+    fn is_of_a_window(&self, at: Option<UnixMs>) -> bool {
+        matches!((self.since, at, self.seam), (Some(since), Some(at), Some(seam)) if since <= at && at < seam)
+    }
+
+    /// Leaves a long past to windows; none if there is none.
+    fn split(&mut self) -> Option<Page<Events>> {
+        let Reading { source, stream, readers, clock, .. } = &*self.reading;
+        let Cursor::Since(at) = self.at else { return None };
+        // Up to the seam there are windows already.
+        let at = if self.is_of_a_window(Some(at)) { self.seam.unwrap_or(at) } else { at };
+        // As far as the stream had come before it went back, and what may be late.
+        let read = self.rewound_from.map_or(UnixMs(i64::MAX), |from| from.plus(REWIND_OVERLAP));
+        let known = self.rewinding.then_some(read);
+        // The earlier of the two clocks: it is always safe for the live cursor to start earlier.
+        let now = source.time().map_or(clock.now(), |told| told.min(clock.now()));
+        let split = windows::split(at, now, *readers, self.number, known)?;
+        info!(windows = split.windows.len(), from = at.0, to = split.seam.0, "reading the past in windows");
+        self.number = self.number.saturating_add(split.windows.len() as u32);
+        self.newest = self.newest.max(Some(split.since));
+        (self.since, self.seam) = (Some(split.since), Some(split.seam));
+        self.opened.clone_from(&split.windows);
+        let to = Cursor::Since(split.since);
+        let from = std::mem::replace(&mut self.at, to.clone());
+        let place = Place::new(*stream, Advance::new(from, to), source.info()).with_split(split);
+        die_at!("split.made");
+        Some(Page::new(Events::none(*stream), place, None))
     }
 
     /// Goes back to a time that is known to be safe.
     fn rewind(&mut self, refusal: Failure) -> Result<Page<Events>, Failure> {
-        let Reading { source, stream, checkpoint, first, meter, .. } = &self.reading;
+        let Reading { source, stream, first, meter, .. } = &*self.reading;
         self.rewinds += 1;
         if self.rewinds > MOST_REWINDS {
-            let hint =
-                "1Password refuses every cursor it issues for this stream; ask its support, then restart";
-            return Err(Failure { remedy: Remedy::halt(hint), ..refusal });
+            return Err(refused_for_ever(refusal));
         }
-        let to = safe(self.newest, checkpoint.since).unwrap_or(*first);
+        let to = safe(self.newest, self.since).unwrap_or(*first);
         warn!(error = %refusal.cause, "cursor refused, reading again with overlap");
         info!(from = ?self.at, to = to.0, "rewind");
         meter.stream(*stream).rewinds.add(1);
         self.caught_up = false;
+        self.rewinding = true;
         self.rewound_from = self.rewound_from.max(self.newest).max(self.latest);
         let to = Cursor::Since(to);
         let from = std::mem::replace(&mut self.at, to.clone());
@@ -188,6 +264,23 @@ impl<S: Source> Reader<S> {
         die_at!("rewind.made");
         Ok(Page::new(Events::none(*stream), place, None))
     }
+}
+
+/// The failure of one whose cursors are refused again and again.
+pub(super) fn refused_for_ever(refusal: Failure) -> Failure {
+    let hint = "1Password refuses every cursor it issues for this stream; ask its support, then restart";
+    Failure { remedy: Remedy::halt(hint), ..refusal }
+}
+
+/// What is set aside of a page.
+pub(super) fn set_aside(stream: Stream, rejected: Vec<Rejected>, now: UnixMs) -> Vec<Quarantined> {
+    let aside = |rejected: Rejected| Quarantined {
+        stream: stream.name().to_owned(),
+        reason: rejected.reason,
+        body: rejected.body,
+        at: now,
+    };
+    rejected.into_iter().map(aside).collect()
 }
 
 /// The time from which a stream has to be read again when its cursor is lost.

@@ -77,7 +77,9 @@ pub fn store_remedy(error: &StoreError) -> Remedy {
             return Remedy::halt("nothing was changed: see what is there with `opgraph quarantine list`");
         }
         // A page went missing between two others: start again from the checkpoint.
-        StoreError::Refused(Refused::NotChained { .. }) => return Remedy::RETRY,
+        StoreError::Refused(Refused::NotChained { .. } | Refused::NoSuchWindow { .. }) => {
+            return Remedy::RETRY;
+        }
         StoreError::Refused(Refused::HasCheckpoints { .. }) => {
             "say `--force` to replace them: the next run reads again from the imported ones"
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cursor, QuarantineId, SourceInfo, Step, UnixMs};
+use crate::{Cursor, QuarantineId, SourceInfo, Step, UnixMs, Window};
 
 /// Counts the runs of a tenant. A commit from an older run is refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -19,13 +19,15 @@ pub struct Checkpoint {
     /// What the cursor was issued by and under.
     #[serde(default)]
     pub source: SourceInfo,
-    /// The earliest instant the stream was ever asked to start from. A rewind
+    /// The earliest instant the stream was ever asked to start from, or, where
+    /// windows have what lies before, the live cursor was. A rewind
     /// goes no further back, and to here when no event was ever committed: not
     /// to what "120 days ago" means by then, which would skip what came between.
     #[serde(default)]
     pub since: Option<UnixMs>,
-    /// The event time that has been reached for certain, which is the newest one
-    /// committed once the stream has caught up: where a rewind counts back from.
+    /// The event time that the live cursor has reached for certain, which is the newest one
+    /// committed once it has caught up: where a rewind counts back from. At least `since`
+    /// once windows have what lies before; what they read does not move it.
     /// A person's rewind puts it back too: what comes behind is to be read again,
     /// whatever happens on the way.
     #[serde(default)]
@@ -47,6 +49,13 @@ pub struct Checkpoint {
     /// nobody knows.
     #[serde(default)]
     pub rewound_from: Option<UnixMs>,
+    /// The parts of the past that are read beside the live cursor, and are not done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<Window>,
+    /// Events from `since` up to this instant are a window's, though the live
+    /// cursor brings them too. `None` if no window ever bordered on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seam: Option<UnixMs>,
 }
 
 impl Checkpoint {
@@ -62,6 +71,8 @@ impl Checkpoint {
             events: 0,
             rewinding: false,
             rewound_from: None,
+            windows: Vec::new(),
+            seam: None,
         }
     }
 
@@ -78,6 +89,10 @@ impl Checkpoint {
     /// stays so until a step says that it is through the overlap. The newest
     /// event time never falls, a rewind aside nothing else does either.
     ///
+    /// A step with a split goes there too, and forward: what it leaves out is
+    /// in windows with the same commit. The live cursor and each window are
+    /// chains of their own; a step moves one of them.
+    ///
     /// A step may stay where it is, as what comes out of the quarantine does:
     /// it moves nothing, rewinds nothing, and its ids and counts are kept.
     pub fn advanced(
@@ -90,6 +105,9 @@ impl Checkpoint {
         if stored != claimed {
             return Err(Refused::Fenced { stored, claimed });
         }
+        if let Some(of) = step.window {
+            return self.advanced_in(of, step, at);
+        }
         if *step.advance.from() != self.cursor {
             return Err(Refused::NotChained {
                 stream: step.stream.clone(),
@@ -98,22 +116,28 @@ impl Checkpoint {
             });
         }
         let moved = step.advance.to() != step.advance.from();
-        let rewound = step.rewound || moved && matches!(step.advance.to(), Cursor::Since(_));
+        let back = moved && step.split.is_none() && matches!(step.advance.to(), Cursor::Since(_));
+        let rewound = step.rewound || back;
         let rewinding = (self.rewinding || rewound) && !step.through;
         let rewound_from = match rewound {
             true => self.rewound_from.max(self.newest_event).max(step.latest),
             false => self.rewound_from,
         };
+        let split = step.split.as_ref();
+        let since = split.map(|split| split.since);
+        let opened = split.map(|split| split.windows.as_slice()).unwrap_or_default();
         Ok(Checkpoint {
             cursor: step.advance.to().clone(),
             source: step.source.clone(),
-            since: self.since,
-            newest_event: self.newest_event.max(step.newest_event),
+            since: since.or(self.since),
+            newest_event: self.newest_event.max(step.newest_event).max(since),
             committed_at: Some(at),
             commits: self.commits + 1,
             events: self.events + step.events(),
             rewinding,
             rewound_from: rewound_from.filter(|_| rewinding),
+            windows: [self.windows.as_slice(), opened].concat(),
+            seam: split.map(|split| split.seam).or(self.seam),
         })
     }
 
@@ -130,14 +154,20 @@ impl Checkpoint {
     ///
     /// So never later than it was. A stream that is rewinding is at a place
     /// before `n` which only its token names. `start` is where the tenant's
-    /// first read would start now, if that is known.
+    /// first read would start now, if that is known. Windows go on from their
+    /// own cursors, and the live cursor goes no further back than to them.
     pub fn read_again(&self, start: Option<UnixMs>, overlap: Duration) -> Checkpoint {
+        let border = self.since.filter(|_| self.is_split());
         let cursor = match (&self.cursor, self.newest_event) {
             (Cursor::Since(at), Some(newest)) => Cursor::Since(newest.minus(overlap).min(*at)),
             (Cursor::Token(_), Some(newest)) if !self.rewinding => {
                 Cursor::Since(overlap_of(newest, start, overlap))
             }
             (cursor, _) => cursor.clone(),
+        };
+        let cursor = match (cursor, border) {
+            (Cursor::Since(at), Some(border)) => Cursor::Since(at.max(border)),
+            (cursor, _) => cursor,
         };
         let rewound_from = self.rewound_from.max(self.newest_event);
         Checkpoint { cursor, rewinding: true, rewound_from, ..self.clone() }
@@ -155,16 +185,24 @@ impl Checkpoint {
     /// |-------------|------------------------|------------------------|
     /// | an instant  | the earlier of the two | the earlier of the two |
     /// | a token     | unknown again          | as it was              |
+    ///
+    /// Windows that lie behind an instant are no more: the live cursor comes by
+    /// them. The others go on.
     pub(crate) fn rewound(&self, to: Cursor) -> Checkpoint {
         let at = to.instant();
-        Checkpoint {
+        let mut rewound = Checkpoint {
             since: at.map_or(self.since, |at| Some(self.since.map_or(at, |since| since.min(at)))),
             newest_event: self.newest_event.min(at),
             cursor: to,
             rewinding: true,
             rewound_from: self.rewound_from.max(self.newest_event),
             ..self.clone()
+        };
+        let last = self.windows.iter().map(|window| window.end).max().max(self.seam);
+        if let Some(at) = at.filter(|at| Some(*at) < last) {
+            rewound.cut_back(at);
         }
+        rewound
     }
 }
 
@@ -196,6 +234,14 @@ pub enum Refused {
         stored: Cursor,
         /// Where the refused step starts.
         from: Cursor,
+    },
+    /// The step is of a window that is not there.
+    #[error("the step of `{stream}` is of window {number}, which is not there")]
+    NoSuchWindow {
+        /// The stream whose step it was.
+        stream: String,
+        /// The window.
+        number: u32,
     },
     /// Cursors were to be imported for a tenant that has some.
     #[error("tenant `{tenant}` has checkpoints already")]

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Advance, Entry, Epoch, Fingerprint, InventoryChange, QuarantineId, Quarantined, UnixMs};
+use crate::{
+    Advance, Entry, Epoch, Fingerprint, InventoryChange, OfWindow, QuarantineId, Quarantined, Split, UnixMs,
+};
 
 /// Everything that one ack makes true. A store writes all of it or nothing.
 #[derive(Clone, Debug)]
@@ -13,7 +15,8 @@ pub struct Commit {
     pub epoch: Epoch,
     /// The committer's wall clock: the arrival time of the seen ids.
     pub at: UnixMs,
-    /// At most one step a stream.
+    /// At most one step a stream for its live cursor, and one for each of its windows.
+    /// They are taken in this order: a split comes before the steps of its windows.
     pub steps: Vec<Step>,
     /// Keys of shared records that are no more. They go before `directory` is
     /// stored, so that a key in both is what `directory` says, whatever was there.
@@ -32,7 +35,7 @@ pub struct Commit {
     pub settled: Vec<String>,
 }
 
-/// The step of one stream.
+/// The step of one stream, or of one of its windows.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// The stream's name.
@@ -54,6 +57,10 @@ pub struct Step {
     /// A page of the step, behind any rewind in it, said that nothing more was
     /// waiting, or lies certainly behind all that was read before the rewind.
     pub through: bool,
+    /// The window that the step moves; `None`: the live cursor.
+    pub window: Option<OfWindow>,
+    /// What the live cursor has left to windows within the step.
+    pub split: Option<Split>,
 }
 
 impl Step {

@@ -17,14 +17,23 @@ pub enum Cursor {
     Since(UnixMs),
     /// The opaque token that came with a page.
     Token(String),
+    /// Everything between two instants: the first read of a window.
+    Between {
+        /// The earliest time asked for.
+        from: UnixMs,
+        /// The latest.
+        to: UnixMs,
+        /// How often it was begun before.
+        turn: u32,
+    },
 }
 
 impl Cursor {
-    /// The instant, if the cursor is one.
+    /// The instant from which everything follows, if the cursor is one.
     pub fn instant(&self) -> Option<UnixMs> {
         match self {
             Cursor::Since(at) => Some(*at),
-            Cursor::Token(_) => None,
+            Cursor::Token(_) | Cursor::Between { .. } => None,
         }
     }
 }
@@ -34,6 +43,7 @@ impl fmt::Debug for Cursor {
         match self {
             Cursor::Since(at) => write!(f, "since {at}"),
             Cursor::Token(token) => write!(f, "token {token}"),
+            Cursor::Between { from, to, turn } => write!(f, "between {from} and {to}, turn {turn}"),
         }
     }
 }
@@ -100,5 +110,7 @@ mod tests {
     fn a_cursor_says_what_it_is() {
         assert_eq!(format!("{:?}", Cursor::Since(UnixMs(5))), "since 5 ms");
         assert_eq!(format!("{:?}", Cursor::Token("t".to_owned())), "token t");
+        let between = Cursor::Between { from: UnixMs(1), to: UnixMs(2), turn: 3 };
+        assert_eq!(format!("{between:?}"), "between 1 ms and 2 ms, turn 3");
     }
 }

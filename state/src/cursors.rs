@@ -7,13 +7,14 @@ use serde_json::value::RawValue;
 
 use crate::{Checkpoint, Cursor};
 
-/// The version this program writes, and the newest it reads.
-const VERSION: u32 = 1;
+/// The newest version this program reads. It writes 1 where no stream was ever
+/// split: who knows no windows would leave out what is in them.
+const VERSION: u32 = 2;
 
 /// The checkpoints of some tenants, by tenant and stream: what moves a tenant
 /// to another machine, and what is left when a state is damaged.
 ///
-/// As text: `{"version":1,"crc32":…,"tenants":{"acme":{"auditevents":{…}}}}`,
+/// As text: `{"version":2,"crc32":…,"tenants":{"acme":{"auditevents":{…}}}}`,
 /// the checksum being that of the bytes of `tenants`. An older one is as good
 /// as a newer one: more is read again from it, and nothing is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +63,9 @@ impl CursorsFile {
         const PLAIN: &str = "plain structs with string keys always serialise";
         let tenants = serde_json::value::to_raw_value(self).expect(PLAIN);
         let crc32 = crc32fast::hash(tenants.get().as_bytes());
-        serde_json::to_string(&Sealed { version: VERSION, crc32, tenants: &tenants }).expect(PLAIN)
+        let split = self.tenants.values().flat_map(BTreeMap::values).any(Checkpoint::is_split);
+        let version = if split { VERSION } else { 1 };
+        serde_json::to_string(&Sealed { version, crc32, tenants: &tenants }).expect(PLAIN)
     }
 
     /// Reads the text.
@@ -89,7 +92,9 @@ impl CursorsFile {
         let file: CursorsFile = serde_json::from_str(sealed.tenants.get()).map_err(not_json)?;
         for (tenant, streams) in &file.tenants {
             for (stream, checkpoint) in streams {
-                let nowhere = matches!(&checkpoint.cursor, Cursor::Token(token) if token.is_empty());
+                let of_windows = checkpoint.windows.iter().map(|window| &window.cursor);
+                let nowhere = |cursor: &Cursor| matches!(cursor, Cursor::Token(token) if token.is_empty());
+                let nowhere = of_windows.chain([&checkpoint.cursor]).any(nowhere);
                 if tenant.is_empty() || stream.is_empty() || nowhere {
                     return Err(nonsense(format!("`{tenant}/{stream}` has no name or no cursor")));
                 }
@@ -131,6 +136,25 @@ mod tests {
         }
     }
 
+    /// An older opgraph would skip the windows, and never read what is in them.
+    #[test]
+    fn only_a_file_of_streams_that_were_never_split_can_be_read_by_an_older_opgraph() {
+        let version = |file: &CursorsFile| {
+            let Versioned { version } = serde_json::from_str(&file.to_json()).unwrap();
+            version
+        };
+        let mut file = file();
+        assert_eq!(version(&file), 1);
+        let stands = file.tenants.get_mut("acme").unwrap().get_mut("itemusages").unwrap();
+        let crate::Split { seam, windows, .. } = crate::Split::cut(UnixMs(0), UnixMs(50_000_000), 3, 0, None);
+        (stands.seam, stands.windows) = (Some(seam), windows);
+        assert_eq!(version(&file), 2);
+        assert_eq!(CursorsFile::from_json(&file.to_json()), Ok(file.clone()));
+        file.tenants.get_mut("acme").unwrap().get_mut("itemusages").unwrap().windows[1].cursor =
+            Cursor::Token(String::new());
+        assert!(CursorsFile::from_json(&file.to_json()).is_err());
+    }
+
     #[test]
     fn what_is_no_cursors_file_is_refused_with_its_reason() {
         let check = |text: &str, expect: &str| {
@@ -138,7 +162,7 @@ mod tests {
             assert!(error.contains(expect), "{text}: {error}");
         };
         let text = file().to_json();
-        check(&text.replace("\"version\":1", "\"version\":2"), "version 2");
+        check(&text.replace("\"version\":1", "\"version\":3"), "version 3");
         // Even where nothing else is as this version knows it.
         check(r#"{"version":9,"streams":[]}"#, "version 9");
         check(&text.replace("\"version\":1", "\"version\":0"), "no version 0");

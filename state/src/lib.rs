@@ -14,6 +14,8 @@ mod cursor;
 
 mod checkpoint;
 
+mod window;
+
 mod cursors;
 
 mod run;
@@ -54,6 +56,10 @@ pub use inventory::{InventoryChange, ListedItem, ListedVault};
 pub use memory::MemoryStore;
 pub use quarantine::{Listed, QuarantineId, Quarantined};
 pub use seen::Fingerprint;
+#[cfg(feature = "failpoints")]
+#[doc(hidden)]
+pub use sled_store::bend::lose_ids;
 pub use sled_store::{Compacted, Findings, Healed, OpenOptions, SledStore, TreeFindings, compact, verify};
 pub use store::{Claim, Store, StoreError, UploadNote};
 pub use time::UnixMs;
+pub use window::{EDGE, OfWindow, SHORTEST, Split, Window};

@@ -32,6 +32,8 @@ pub(crate) const DEFAULT_HORIZON: Duration = Duration::from_secs(72 * 3600);
 /// | no        | `t`          | the hour of `t - horizon`          |
 /// | yes       | any          | all: the overlap is being compared |
 ///
+/// and in any case what may lie in a window that is not done, or behind it.
+///
 /// It counts from the newest committed event and not from the clock: a rewind
 /// reads again from there, and no event arrives before it happened, so nothing
 /// that a rewind can reach is pruned even if the program was off for weeks.
@@ -39,5 +41,7 @@ pub(crate) fn oldest_hour_kept(checkpoint: &Checkpoint, horizon: Duration) -> Op
     if checkpoint.rewinding {
         return None;
     }
-    Some(checkpoint.newest_event?.minus(horizon).hour())
+    let window = checkpoint.windows.iter().map(|window| window.start).min();
+    let oldest = checkpoint.newest_event?.minus(horizon);
+    Some(window.map_or(oldest, |start| start.min(oldest)).hour())
 }

@@ -32,9 +32,9 @@ fn json(ended: &Ended) -> serde_json::Value {
     serde_json::from_str(&ended.stdout).unwrap()
 }
 
-fn stop(shown: &mut Shown) {
+fn signal(shown: &Shown, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_raw(shown.child.id() as i32).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +79,22 @@ async fn a_running_opgraph_answers_for_itself_and_its_store_is_not_opened() {
     assert_eq!(shown.get("/readyz", "").await.0, 200);
     assert_eq!(shown.get("/", "host: evil.example\r\n").await.0, 421);
 
-    stop(&mut shown);
+    // Reading the configuration again leaves the address as the flag said.
+    signal(&shown, rustix::process::Signal::HUP);
+    let log = place.path("log");
+    let told = async || {
+        for _ in 0..200 {
+            if fs::read_to_string(&log).unwrap().contains("the configuration was read again") {
+                return true;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        false
+    };
+    assert!(told().await, "{}", fs::read_to_string(&log).unwrap());
+    assert_eq!(shown.get("/readyz", "").await.0, 200);
+
+    signal(&shown, rustix::process::Signal::TERM);
     let code = tokio::task::spawn_blocking(move || shown.child.wait().unwrap().code()).await.unwrap();
     assert_eq!(code, Some(0));
     assert!(!place.path(SOCKET).exists(), "whoever stops takes the socket along");
@@ -207,4 +222,36 @@ async fn it_does_not_start_where_anybody_could_look_or_nobody_can() {
     let address = taken.local_addr().unwrap().to_string();
     check(&address, None, &[&format!("cannot show the status at {address}"), "hint: choose another port"])
         .await;
+}
+
+/// Prometheus's own checker with these arguments and this input; `None` where there is none.
+fn promtool(args: &[&str], input: &str) -> Option<std::process::Output> {
+    use std::{io::Write, process::Stdio};
+    let mut tool = Command::new("promtool");
+    tool.args(args).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let mut tool = tool.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().ok()?;
+    tool.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    Some(tool.wait_with_output().unwrap())
+}
+
+#[expect(clippy::print_stderr, reason = "a test that was skipped has to say so")]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_says_and_what_is_made_of_it_is_what_prometheus_reads() {
+    let simulator = small().await;
+    let place = Place::of(&simulator).with_connect(&simulator);
+    let shown = Shown::start(place.run(), place.path("log")).await;
+    let committed = "opgraph_events_committed_total{tenant=\"default\",stream=\"itemusages\"} 165";
+    let metrics = shown.until("/metrics", |_, body| body.contains(committed)).await;
+    for (args, input) in [
+        (["check", "metrics"].as_slice(), metrics.as_str()),
+        (&["check", "rules", "deploy/prometheus/opgraph.rules.yaml"], ""),
+        (&["test", "rules", "deploy/prometheus/opgraph.rules.test.yaml"], ""),
+    ] {
+        let Some(output) = promtool(args, input) else {
+            eprintln!("metrics and alerts were not checked: there is no promtool (Debian: prometheus)");
+            return;
+        };
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{args:?}: {said}");
+    }
 }

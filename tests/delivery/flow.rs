@@ -93,7 +93,7 @@ struct Pages(Vec<(Stream, Vec<Result<String, Remedy>>)>);
 impl Source for Pages {
     async fn page(&self, stream: Stream, at: &Cursor) -> Result<Read, Failure> {
         let number = match at {
-            Cursor::Since(_) => 0,
+            Cursor::Since(_) | Cursor::Between { .. } => 0,
             Cursor::Token(token) => token.parse().unwrap(),
         };
         let pages = self.0.iter().find(|(of, _)| *of == stream).map(|(_, pages)| pages.as_slice());

@@ -21,3 +21,5 @@ mod quarantine;
 mod connect;
 
 mod versions;
+
+mod windows;

@@ -29,7 +29,7 @@ struct Rare {
 impl Source for Rare {
     async fn page(&self, stream: Stream, at: &Cursor) -> Result<Read, Failure> {
         let number: usize = match at {
-            Cursor::Since(_) => 0,
+            Cursor::Since(_) | Cursor::Between { .. } => 0,
             Cursor::Token(token) => token.parse().unwrap(),
         };
         let events: &[usize] = match (stream, number) {

@@ -68,10 +68,11 @@ async fn a_rewind_is_over_once_what_was_read_before_lies_well_behind() {
         checkpoint,
         first: START,
         pace: Pace::Once,
+        readers: 1,
         clock: Clock::starting_at(START.plus(Duration::from_secs(90 * 24 * 3600))),
         meter: Arc::default(),
     };
-    let mut pages = pin!(pages(reading));
+    let mut pages = pin!(pages(reading).0);
     let mut through = Vec::new();
     while let Some(page) = pages.next().await {
         through.push(page.unwrap().is_through());
@@ -212,7 +213,7 @@ impl Source for Ahead {
             format!(r#"{{"uuid":"{}","timestamp":"{at}"}}"#, support::uuid(stream, number as usize))
         };
         let (items, more) = match at {
-            Cursor::Since(at) => {
+            Cursor::Since(at) | Cursor::Between { from: at, .. } => {
                 self.0.lock().unwrap().push(*at);
                 ([event(0, 0), event(1, 60), event(2, 0)].join(","), true)
             }

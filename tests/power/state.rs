@@ -81,6 +81,8 @@ fn commit(epoch: Epoch, number: u64, bytes: usize) -> Commit {
             seen: vec![(0..EVENTS).map(id).collect()],
             rewound: false,
             through: false,
+            window: None,
+            split: None,
         }],
         removed: number.checked_sub(1).map(once_shared).into_iter().collect(),
         inventory: listed(number),

@@ -47,7 +47,7 @@ pub(crate) struct Trouble {
 
 /// A source that serves numbered events from memory, page after page.
 ///
-/// A cursor is `events before it/turn`. Each page repeats the last event of the
+/// A cursor is `events before it/turn`, and in a window `/events before its end`. Each page repeats the last event of the
 /// one before, as an overlapping source may.
 #[derive(Debug)]
 pub(crate) struct Scripted {
@@ -93,7 +93,9 @@ pub(crate) fn key(stream: Stream, number: usize) -> String {
 /// How many events lie before a cursor. An event happens a minute after the one before.
 pub(crate) fn events_before(cursor: &Cursor) -> usize {
     match cursor {
-        Cursor::Since(at) => (at.since(START).as_millis() as usize).div_ceil(60_000),
+        Cursor::Since(at) | Cursor::Between { from: at, .. } => {
+            (at.since(START).as_millis() as usize).div_ceil(60_000)
+        }
         Cursor::Token(token) => token.split('/').next().unwrap().parse().unwrap(),
     }
 }
@@ -140,9 +142,15 @@ impl Source for Scripted {
         }
         let turn: usize = match at {
             Cursor::Token(token) => token.split('/').nth(1).unwrap().parse().unwrap(),
-            Cursor::Since(_) => 0,
+            Cursor::Since(_) | Cursor::Between { .. } => 0,
         };
-        let all = self.events[&stream];
+        let until = match at {
+            Cursor::Token(token) => token.split('/').nth(2).map(|until| until.parse().unwrap()),
+            Cursor::Since(_) => None,
+            Cursor::Between { to, .. } => Some(to.since(START).as_millis() as usize / 60_000 + 1),
+        };
+        let all = self.events[&stream].min(until.unwrap_or(usize::MAX));
+        let before = before.min(all);
         let end = if self.roll() < self.trouble.empty { before } else { (before + self.page).min(all) };
         let first = if is_token { before.saturating_sub(1) } else { before };
         let items: Vec<String> = (first.min(end)..end).map(|number| event(stream, number)).collect();
@@ -150,7 +158,9 @@ impl Source for Scripted {
         // An exhausted stream answers with the cursor it was asked with.
         let turn = if end == before && end == all && is_token { turn } else { turn + 1 };
         let items = if end == before { String::new() } else { items.join(",") };
-        let body = format!(r#"{{"cursor":"{end}/{turn}","has_more":{},"items":[{items}]}}"#, end < all);
+        let until = until.map(|until| format!("/{until}")).unwrap_or_default();
+        let body =
+            format!(r#"{{"cursor":"{end}/{turn}{until}","has_more":{},"items":[{items}]}}"#, end < all);
         Ok(read_page(stream, body.into_bytes()).unwrap())
     }
 
@@ -166,7 +176,8 @@ pub(crate) async fn claim<T: Store>(store: &T, tenant: &str) -> Claim {
     store.claim(tenant, &first, START).await.unwrap()
 }
 
-/// A run of all streams that ends when they have caught up.
+/// A run of all streams that ends when they have caught up. The scripts know one
+/// chain of cursors, so nothing is left to windows.
 pub(crate) fn run<S, K: Sink, T: Store>(
     tenant: &str,
     claim: Claim,
@@ -188,7 +199,7 @@ pub(crate) fn run<S, K: Sink, T: Store>(
         first: START,
         pace: Pace::Once,
         mapping: Mapping { raw_data: true, account_name: None },
-        limits,
+        limits: Limits { readers: 1, ..limits },
         allowance: None,
         clock: Clock::starting_at(START.plus(Duration::from_secs(90 * 24 * 3600))),
         meter: Arc::new(Meter::default()),

@@ -101,6 +101,7 @@ impl Place {
                 token: file("events", simulator.events_token()),
                 streams: None,
                 limits: Limits::default(),
+                readers: config::READERS,
             },
             connect: None,
             jupiterone: Some(config::JupiterOne {

@@ -77,6 +77,9 @@ pub struct Simulate {
     /// What goes wrong
     #[arg(long, value_enum, value_name = "HOW MUCH", default_value_t = Faults::None)]
     pub faults: Faults,
+    /// How many milliseconds each answer of the Events API takes
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub latency: u64,
     /// Where to listen; loopback only
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8300", value_parser = loopback)]
     pub listen: SocketAddr,

@@ -1,11 +1,11 @@
 //! `[tenant.events]`: where events come from.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, ops::RangeInclusive};
 
 use super::Check;
 use crate::{
     config::{
-        EVENTS_URL, Events,
+        EVENTS_URL, Events, READERS,
         error::nearest,
         tables::{EventsTable, Given, LimitsTable},
     },
@@ -15,6 +15,10 @@ use crate::{
     },
     stream::Stream,
 };
+
+/// How many readers a stream's past may have: three streams of so many, each with
+/// a request of ten seconds in flight, are what 1Password allows.
+const MOST_READERS: RangeInclusive<i64> = 1..=32;
 
 impl Check<'_, '_> {
     pub(super) fn events(&mut self, given: &Given<EventsTable>, key: &str) -> Option<Events> {
@@ -31,11 +35,19 @@ impl Check<'_, '_> {
         );
         let token = token.and_then(|token| self.token(token, &format!("{key}.token"), "OP_EVENTS_TOKEN"));
         let streams = table.streams.as_ref().map(|streams| self.streams(streams, &format!("{key}.streams")));
+        let readers = match &table.readers {
+            None => Some(READERS),
+            Some(Given { value, .. }) if MOST_READERS.contains(value) => usize::try_from(*value).ok(),
+            Some(Given { at, .. }) => {
+                self.refuse(at, &format!("{key}.readers"), "it is out of range", "write 1 to 32; 4 is usual")
+            }
+        };
         let limits = self.limits(table.limits.as_ref(), &format!("{key}.limits"));
         Some(Events {
             base_url: base_url.map_or(Some(None), |made| made.map(Some))?,
             token: token?,
             streams: streams.map_or(Some(None), |made| made.map(Some))?,
+            readers: readers?,
             limits: limits?,
         })
     }

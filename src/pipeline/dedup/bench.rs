@@ -35,7 +35,7 @@ impl Remembered {
 
     /// Drops the events that were seen; answers the ids of the others.
     pub fn pass(&mut self, events: &mut Events) -> Vec<Fingerprint> {
-        self.0.pass(events)
+        self.0.pass(None, events)
     }
 
     /// How many ids are remembered, and the bytes that takes.

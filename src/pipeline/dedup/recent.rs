@@ -11,9 +11,9 @@ use opgraph_state::Fingerprint;
 /// what is taken out leaves no gap behind, so the table is never tidied.
 #[derive(Debug)]
 pub(super) struct Recent {
-    ring: Vec<Fingerprint>,
+    pub(super) ring: Vec<Fingerprint>,
     oldest: usize,
-    most: usize,
+    pub(super) most: usize,
     slots: Box<[Slot]>,
     /// Decides about homes; another one when too many have the same.
     seed: u64,
@@ -84,6 +84,21 @@ impl Recent {
         self.ring.capacity() * size_of::<Fingerprint>() + size_of_val(&*self.slots)
     }
 
+    /// How many it remembers at most.
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
+    /// All of them, in no order.
+    pub(super) fn ids(&self) -> &[Fingerprint] {
+        &self.ring
+    }
+
+    /// Whether an id is remembered.
+    pub(super) fn holds(&self, id: Fingerprint) -> bool {
+        self.find(id, |recent, slot| recent.ring[slot.place()] == id).is_some()
+    }
+
     /// The one that came last.
     pub(super) fn newest(&self) -> Option<Fingerprint> {
         // Until the ring is full, the oldest is the first.
@@ -92,7 +107,7 @@ impl Recent {
 
     /// Remembers an id, forgetting the oldest if need be; false if it is known.
     pub(super) fn insert(&mut self, id: Fingerprint) -> bool {
-        if self.find(id, |recent, slot| recent.ring[slot.place()] == id).is_some() {
+        if self.holds(id) {
             return false;
         }
         let place = if self.ring.len() < self.most {

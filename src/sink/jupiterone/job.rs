@@ -43,9 +43,9 @@ pub(super) struct Job {
     api: Arc<Api>,
     clock: Clock,
     id: String,
-    of_integration: bool,
     /// Counts the job among those that are uploading or finalizing.
     stands: Held,
+    of_integration: bool,
     /// Bodies in flight, over all jobs of the tenant.
     slots: Arc<Semaphore>,
     flying: JoinSet<Landed>,

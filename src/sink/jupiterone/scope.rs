@@ -148,6 +148,9 @@ fn event_scope(prefix: &str, first: &Page<Records>) -> String {
     let text = match (first.released(), first.advance().from()) {
         ([], Cursor::Since(at)) => format!("since {}", at.0),
         ([], Cursor::Token(token)) => format!("token {token}"),
+        // A window that is begun anew has a new scope: what the old one holds
+        // was seen, does not come again, and must not be replaced.
+        ([], Cursor::Between { from, to, turn }) => format!("between {} {} {turn}", from.0, to.0),
         (entries, _) => entries.iter().fold("quarantine".to_owned(), |text, entry| format!("{text} {entry}")),
     };
     format!("{prefix}/events/{}/{:032x}", first.stream().name(), Fingerprint::of(&text).0)

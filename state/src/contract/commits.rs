@@ -25,6 +25,8 @@ pub async fn a_commit_moves_the_cursor_and_counts<S: Store>(fresh: &impl Fn() ->
         committed_at: Some(hours(8)),
         commits: 1,
         events: 5,
+        windows: Vec::new(),
+        seam: None,
         rewinding: false,
         rewound_from: None,
     };

@@ -10,6 +10,8 @@ pub mod commits;
 
 pub mod rewinds;
 
+pub mod windows;
+
 pub mod imports;
 
 pub mod seen;
@@ -49,6 +51,12 @@ macro_rules! for_each_guarantee {
             rewinds::a_rewind_fences_the_run_and_keeps_everything_but_the_place,
             rewinds::a_rewind_of_a_stream_never_seen_creates_it,
             rewinds::a_stream_is_rewinding_until_it_is_through,
+            windows::a_split_opens_its_windows_with_the_commit_that_moves_the_cursor,
+            windows::a_window_is_a_chain_of_its_own,
+            windows::a_step_of_a_window_is_chained_and_fenced,
+            windows::a_window_is_begun_anew_without_the_live_cursor,
+            windows::ids_are_kept_as_long_as_a_window_may_come_by_them_again,
+            windows::a_rewind_by_a_person_takes_what_lies_behind_it_from_the_windows,
             imports::an_import_starts_a_tenant_where_another_store_was,
             imports::an_import_over_checkpoints_is_refused_unless_it_replaces_them,
             seen::ids_come_back_newest_first,
@@ -131,6 +139,8 @@ fn step(stream: &str, from: &str, to: &str) -> Step {
         seen: Vec::new(),
         rewound: false,
         through: false,
+        window: None,
+        split: None,
     }
 }
 

@@ -40,6 +40,8 @@ pub fn stored(data: &[u8]) {
                 seen: vec![vec![crate::Fingerprint(0)]],
                 rewound: false,
                 through: false,
+                window: None,
+                split: None,
             };
             let advanced = stored.checkpoint.advanced(Epoch(1), Epoch(1), &step, UnixMs(i64::MAX));
             let advanced = advanced.expect("a step from the stored cursor is accepted");

@@ -46,7 +46,13 @@ struct Case {
     deaths: Vec<String>,
     /// Pages come so slowly that the local graph has three uploads.
     slow: bool,
+    /// The past is read in windows.
+    windows: bool,
 }
+
+/// Points that only a run with windows comes by. The others have one chain of
+/// cursors a stream, so that it is known when a run comes by them.
+const IN_WINDOWS: [&str; 2] = ["split.", "window."];
 
 /// Every case of one sink: each point at each of its times, and some twice in a row.
 fn cases(sink: Sink) -> Vec<Case> {
@@ -71,12 +77,16 @@ fn cases(sink: Sink) -> Vec<Case> {
         for time in dies_at {
             let mut deaths: Vec<String> = after.iter().map(|death| (*death).to_owned()).collect();
             deaths.push(dies(*time));
-            cases.push(Case { sink, deaths, slow: slow(*time > 1) });
+            let windows = IN_WINDOWS.iter().any(|part| name.starts_with(part));
+            cases.push(Case { sink, deaths, slow: slow(*time > 1), windows });
         }
         // A run that finds all of it committed commits nothing.
         if TWICE.contains(name) && (sink, *name) != (Sink::Files, "commit.after") {
             let time = if *times == Times::Write { 3 } else { 1 };
-            cases.push(Case { sink, deaths: vec![dies(time); 2], slow: slow(true) });
+            cases.push(Case { sink, deaths: vec![dies(time); 2], slow: slow(true), windows: false });
+            // In the middle of the windows, and again while they are taken up.
+            let deaths = vec![dies(2), dies(1)];
+            cases.push(Case { sink, deaths, slow: false, windows: *times != Times::Write });
         }
     }
     cases
@@ -109,12 +119,12 @@ async fn simulator(slow: bool) -> Simulator {
 }
 
 /// A configuration whose uploads are small enough that there are several.
-fn configuration(place: &Place, simulator: &Simulator, sink: Sink) -> String {
+fn configuration(place: &Place, simulator: &Simulator, sink: Sink, readers: usize) -> String {
     let (dir, url) = (place.dir.path().display(), simulator.events_url());
     let mut text = format!(
         "state_dir = \"{dir}/state\"\n[[tenant]]\nname = \"acme\"\npolling_interval = \"DISABLED\"\n\
          [tenant.events]\nbase_url = \"{url}\"\ntoken = {{ file = \"{dir}/events\" }}\n\
-         limits = {{ per_minute = 6000, per_hour = 300000 }}\n",
+         limits = {{ per_minute = 6000, per_hour = 300000 }}\nreaders = {readers}\n",
     );
     if !matches!(sink, Sink::Scope | Sink::Files) {
         text.push_str(&format!("[tenant.graph]\npath = \"{dir}/graph.db\"\n"));
@@ -167,10 +177,11 @@ fn held(place: &Place, sink: Sink) -> Vec<HeldInFull> {
 
 /// Lets the runs of a case die and the next one live, and judges what came of it.
 async fn judge(case: &Case) -> Result<(), String> {
-    let Case { sink, deaths, slow } = case;
+    let Case { sink, deaths, slow, windows } = case;
+    let readers = if *windows { 2 } else { 1 };
     let simulator = simulator(*slow).await;
     let place = Place::of(&simulator);
-    std::fs::write(place.path("opgraph.toml"), configuration(&place, &simulator, *sink)).unwrap();
+    std::fs::write(place.path("opgraph.toml"), configuration(&place, &simulator, *sink, readers)).unwrap();
     let mut logs = Vec::new();
     for death in deaths {
         let (code, signal, said) = run(&place, *sink, Some(death)).await?;

@@ -57,6 +57,12 @@ pub(super) const POINTS: &[Point] = &[
     // Jobs that an earlier run left open.
     Point { after: JOB_LEFT, ..point("left.found", Times::Run, JUPITERONE) },
     Point { after: JOB_LEFT, ..point("left.aborted", Times::Run, JUPITERONE) },
+    // Windows.
+    point("split.made", Times::Page, ALL),
+    point("window.before", Times::Page, ALL),
+    point("window.answered", Times::Page, ALL),
+    point("window.done", Times::Page, ALL),
+    point("window.begun", Times::Run, ALL),
     // Pages.
     point("fetch.before", Times::Page, ALL),
     point("fetch.answered", Times::Page, ALL),

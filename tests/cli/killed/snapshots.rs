@@ -125,7 +125,7 @@ async fn judge(Case { sink, deaths }: &Case) -> Result<(), String> {
     let simulator = Simulator::start(config).await.unwrap();
     let place = Place::of(&simulator).with_connect(&simulator);
     let (dir, url) = (place.dir.path().display(), simulator.connect_url());
-    let text = configuration(&place, &simulator, *sink)
+    let text = configuration(&place, &simulator, *sink, 1)
         + &format!("[tenant.connect]\nbase_url = \"{url}\"\ntoken = {{ file = \"{dir}/connect\" }}\n");
     std::fs::write(place.path("opgraph.toml"), text).unwrap();
 

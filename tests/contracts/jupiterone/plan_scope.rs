@@ -3,10 +3,12 @@
 use opgraph::{
     graph::{Records, RelationshipType},
     http::{Halt, Remedy},
-    page::Page,
+    page::{Page, Place},
     stream::Stream,
 };
-use opgraph_state::{Cursor, Store, UnixMs, shard_of};
+use opgraph_state::{
+    Advance, Cursor, Fingerprint, OfWindow, SourceInfo, Split, Store, UnixMs, Window, shard_of,
+};
 use serde_json::Value;
 
 use super::{
@@ -265,4 +267,46 @@ async fn the_same_first_cursor_gives_the_same_scope() {
     // On disk at JupiterOne for ever: must never change.
     let expect = "1p/acme/events/auditevents/";
     assert!(scopes(Cursor::Since(UnixMs(5))).await.starts_with(expect));
+}
+
+/// A page of a window, with one audit event if it is named.
+fn of_window(from: &Cursor, to: &Cursor, begun: u32, id: Option<&str>) -> Page<Records> {
+    let mut records = Records::default();
+    id.into_iter().for_each(|id| event(&mut records, id, "u1", "Ann", 1, "1"));
+    let advance = Advance::new(from.clone(), to.clone());
+    let place = Place::new(Stream::AuditEvents, advance, SourceInfo::default());
+    let place = place.with_window(OfWindow { number: 0, begun, done: false });
+    let mut page = Page::new(records, place, None);
+    page.remember(id.map(Fingerprint::of).into_iter().collect());
+    page
+}
+
+/// A window is begun anew, and dedup takes out what was committed of it. What a
+/// run then leaves uncommitted is replaced by the next one, and nothing else is.
+#[tokio::test]
+async fn a_window_that_is_begun_anew_takes_nothing_out_of_the_scope_of_its_first_turn() {
+    let rig = Rig::new(scope()).await;
+    let run = rig.start().await.unwrap();
+    let split = Split::cut(UnixMs(0), UnixMs(9 * 3_600_000), 1, 0, None);
+    let first = split.windows[0].cursor.clone();
+    let anew = Window::beginning(split.windows[0].start, split.windows[0].end, 1);
+    let advance = Advance::new(token("0"), Cursor::Since(split.since));
+    let place = Place::new(Stream::AuditEvents, advance, SourceInfo::default()).with_split(split);
+    run.deliver([Page::new(Records::default(), place, None)]).await;
+    let (w, x) = (token("w"), token("x"));
+    run.deliver([of_window(&first, &w, 0, Some("e1")), of_window(&w, &anew, 1, None)]).await;
+    // Uploaded to the end, and never committed.
+    let _ = run.upload([of_window(&anew, &x, 0, Some("e2"))]).await.unwrap();
+    drop(run);
+
+    let run = rig.start().await.unwrap();
+    run.deliver([of_window(&anew, &x, 0, Some("e2"))]).await;
+    let mut held: Vec<String> = Vec::new();
+    for scope in event_scopes(&rig) {
+        held.extend(
+            rig.fake.keys(&scope).into_iter().filter(|key| key.starts_with("one_password_audit_event:")),
+        );
+    }
+    held.sort();
+    assert_eq!(held, ["one_password_audit_event:e1", "one_password_audit_event:e2"]);
 }

@@ -5,7 +5,8 @@
 //! beside the next one) or left to fail, until the faults stop and everything
 //! has to settle. What must hold is checked at every request, ack and commit:
 //!
-//! - up to each committed cursor every event is acknowledged by every sink, or in quarantine;
+//! - every event is acknowledged by every sink, or in quarantine, or still comes to the
+//!   committed cursor, or to a committed window;
 //! - no commit skips, goes back without a rewind, or commits a page or an event again;
 //! - only the newest run commits, and a run that has drained has committed all it read;
 //! - pages, bytes and uploads in flight keep within their limits;
@@ -76,10 +77,10 @@ fn asked(name: &str) -> Option<u64> {
 }
 
 /// Lives through many, on all cores; answers how much happened.
-fn live_all(seeds: Range<u64>, tell: bool) -> [u64; 6] {
+fn live_all(seeds: Range<u64>, tell: bool) -> [u64; 8] {
     let (next, runs, requests) = (AtomicU64::new(seeds.start), AtomicU64::new(0), AtomicU64::new(0));
     let (commits, fenced, rewinds) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-    let removed = AtomicU64::new(0);
+    let (removed, opened, read) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let started = Instant::now();
     let worker = || {
         loop {
@@ -94,6 +95,8 @@ fn live_all(seeds: Range<u64>, tell: bool) -> [u64; 6] {
             fenced.fetch_add(told.counted.fenced, Relaxed);
             rewinds.fetch_add(told.counted.rewinds, Relaxed);
             removed.fetch_add(told.counted.removed, Relaxed);
+            opened.fetch_add(told.counted.windows[0], Relaxed);
+            read.fetch_add(told.counted.windows[1], Relaxed);
             if tell && (seed + 1).is_multiple_of(1_000) {
                 let _ = writeln!(std::io::stderr(), "{} seeds in {:?}", seed + 1, started.elapsed());
             }
@@ -110,7 +113,7 @@ fn live_all(seeds: Range<u64>, tell: bool) -> [u64; 6] {
             }
         }
     });
-    [runs, requests, commits, fenced, rewinds, removed].map(AtomicU64::into_inner)
+    [runs, requests, commits, fenced, rewinds, removed, opened, read].map(AtomicU64::into_inner)
 }
 
 #[test]
@@ -122,12 +125,13 @@ fn cursor_never_passes_an_unacknowledged_event() {
     }
     let many = asked("OPGRAPH_SEEDS");
     let seeds = many.unwrap_or(SEEDS);
-    let [runs, requests, commits, fenced, rewinds, removed] = live_all(0..seeds, many.is_some());
+    let [runs, requests, commits, fenced, rewinds, removed, opened, read] =
+        live_all(0..seeds, many.is_some());
     if many.is_some() {
         let told = format!("{runs} runs, {requests} requests, {commits} commits");
         let _ = writeln!(
             std::io::stderr(),
-            "{seeds} histories: {told}, {fenced} fenced, {rewinds} rewinds, {removed} removed"
+            "{seeds} histories: {told}, {fenced} fenced, {rewinds} rewinds, {removed} removed, {read} of {opened} windows read"
         );
     }
     // Troubled enough to mean something.
@@ -137,6 +141,7 @@ fn cursor_never_passes_an_unacknowledged_event() {
             && fenced > seeds / 20
             && rewinds > seeds / 2
             && removed > seeds / 4
+            && read > 20 * seeds
     );
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Plan {
     pub(super) ahead: u32,
     pub(super) poison: u32,
 
+    /// Whether an event just at the start of what is asked for is given, and one at its end.
+    pub(super) inclusive: [bool; 2],
     /// Events a page.
     pub(super) page: usize,
     /// Events that a page repeats at most.
@@ -80,6 +82,7 @@ impl Plan {
         let (list_fails, empty_lists, changes) = (of(120), of(80), of(300));
         let (connect, details) = (dice.u32(0..3) > 0, dice.u32(0..4) > 0);
 
+        let (inclusive, readers) = ([dice.bool(), dice.bool()], dice.usize(1..=4));
         let (page, overlap) = (dice.usize(1..=12), dice.usize(0..=6));
         let two_sinks = dice.u32(0..4) == 0;
         let most = *dice.choice(&[2, 8, 40]).unwrap();
@@ -91,7 +94,7 @@ impl Plan {
         };
         let uploads = [upload(), upload()];
         let pages = dice.usize(1..4);
-        let held = most_uncommitted(pages, page + overlap, uploads, two_sinks);
+        let held = most_uncommitted(pages + readers, page + overlap, uploads, two_sinks);
         let backlog = Duration::from_millis(dice.u64(0..8 * 24 * 3_600_000));
         let slack = Duration::from_millis(dice.u64(0..50 * 3_600_000));
         Plan {
@@ -104,6 +107,7 @@ impl Plan {
             late,
             ahead,
             poison,
+            inclusive,
             page,
             overlap,
             fails,
@@ -126,6 +130,7 @@ impl Plan {
                 bytes: dice.usize(1024..128 << 10),
                 recent: held + overlap + dice.usize(0..40),
                 quarantine: 10_000,
+                readers,
             },
             rounds: dice.usize(3..=14),
             zombies,
@@ -151,6 +156,7 @@ impl Plan {
 }
 
 /// Events that a run may hold uncommitted: what dedup has to remember at least.
+/// `pages` is what a channel holds, and as many readers of windows as there are more.
 fn most_uncommitted(pages: usize, page: usize, uploads: [UploadLimits; 2], two: bool) -> usize {
     let [a, b] = uploads;
     let (events, finishing) = match two {

@@ -115,8 +115,8 @@ impl Upload for ScriptedUpload {
         self.bytes += page.items.bytes();
         self.events.extend(events(&page));
         // Of two sinks, one counts.
-        if *number == 0 && !page.is_rewind() {
-            world.watch.taken(*epoch, page.stream());
+        if *number == 0 && !page.is_rewind() && page.split().is_none() {
+            world.watch.taken(*epoch, page.stream(), page.advance().from());
         }
         match self.fate {
             Fate::Part(pages) if self.pages > pages => Ok(()),

@@ -10,7 +10,7 @@ use opgraph::{
 use opgraph_state::{Cursor, Epoch, SourceInfo, UnixMs};
 use tokio::time::sleep;
 
-use super::world::World;
+use super::{plan::Plan, world::World};
 use crate::support::failure;
 
 /// What one run reads from.
@@ -20,23 +20,43 @@ pub(super) struct Api {
 }
 
 /// What a cursor says: where it is in the order of arrival, from which event
-/// time on events are given, and which one it is.
+/// time on, and up to which, events are given, and which one it is.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     pub(super) index: usize,
     pub(super) since: UnixMs,
+    pub(super) until: UnixMs,
     pub(super) turn: u64,
 }
+
+/// Where an endless read ends.
+const NEVER: UnixMs = UnixMs(i64::MAX);
 
 impl Place {
     pub(super) fn read(token: &str) -> Place {
         let mut parts = token.split('/').map(|part| part.parse::<i64>().unwrap());
         let mut next = || parts.next().unwrap();
-        Place { index: next() as usize, since: UnixMs(next()), turn: next() as u64 }
+        let (index, since, until) = (next() as usize, UnixMs(next()), UnixMs(next()));
+        Place { index, since, until, turn: next() as u64 }
+    }
+
+    /// The place that a cursor names.
+    pub(super) fn of(cursor: &Cursor) -> Place {
+        match cursor {
+            Cursor::Since(since) => Place { index: 0, since: *since, until: NEVER, turn: 0 },
+            Cursor::Between { from, to, .. } => Place { index: 0, since: *from, until: *to, turn: 0 },
+            Cursor::Token(token) => Place::read(token),
+        }
+    }
+
+    /// Whether an event of this time is given. Whether the ends are is up to the seed.
+    pub(super) fn gives(&self, at: UnixMs, plan: &Plan) -> bool {
+        let [first, last] = plan.inclusive;
+        (self.since < at && at < self.until) || (first && at == self.since) || (last && at == self.until)
     }
 
     fn write(self) -> String {
-        format!("{}/{}/{}", self.index, self.since.0, self.turn)
+        format!("{}/{}/{}/{}", self.index, self.since.0, self.until.0, self.turn)
     }
 }
 
@@ -57,13 +77,15 @@ impl Source for Api {
         if let Cursor::Token(token) = at
             && (self.world.happens(plan.refused) || self.world.is_expired(Place::read(token).turn))
         {
-            watch.refused(self.epoch, stream);
+            watch.refused(self.epoch, stream, at);
             return Err(failure(Remedy::Rewind));
         }
         let (body, next) = self.answer(stream, at);
         let size = body.len();
         let read = read_page(stream, body.into_bytes()).unwrap();
-        let is_page = !read.events.is_empty() || !read.rejected.is_empty() || next != *at;
+        // Of a window, even an answer that holds nothing may be the last.
+        let of_window = Place::of(at).until < NEVER;
+        let is_page = !read.events.is_empty() || !read.rejected.is_empty() || next != *at || of_window;
         watch.answered(self.epoch, stream, next, is_page.then_some(size));
         Ok(read)
     }
@@ -79,11 +101,8 @@ impl Api {
         let World { plan, truth, .. } = &*self.world;
         let events = &truth.log(stream).events;
         let arrived = truth.log(stream).arrived(self.world.now());
-        let place = match at {
-            Cursor::Since(since) => Place { index: 0, since: *since, turn: 0 },
-            Cursor::Token(token) => Place::read(token),
-        };
-        let given = |number: &usize| events[*number].at >= place.since;
+        let place = Place::of(at);
+        let given = |number: &usize| place.gives(events[*number].at, plan);
         let waiting: Vec<usize> = (place.index..arrived).filter(given).collect();
         // An empty page, with a cursor that is new and goes no further.
         let most = if self.world.happens(plan.empty) { 0 } else { plan.page };
@@ -104,7 +123,7 @@ impl Api {
             Cursor::Token(_) if still => at.clone(),
             _ => {
                 let turn = self.world.turn();
-                Cursor::Token(Place { index: end, since: place.since, turn }.write())
+                Cursor::Token(Place { index: end, turn, ..place }.write())
             }
         };
         let Cursor::Token(token) = &next else { unreachable!("an answer holds a token") };

@@ -7,7 +7,7 @@ use std::{
 };
 
 use opgraph::{page::Coverage, stream::Stream};
-use opgraph_state::{Checkpoint, Commit, Cursor, Epoch, UnixMs};
+use opgraph_state::{Checkpoint, Commit, Cursor, Epoch, UnixMs, Window};
 use tokio::time::Instant;
 
 use super::{flow::Flow, plan::Plan, source::Place, truth::Truth};
@@ -39,6 +39,8 @@ pub(super) struct Seen {
 /// How much happened.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counted {
+    /// Windows opened, and read to their end.
+    pub(super) windows: [u64; 2],
     pub(super) requests: u64,
     pub(super) commits: u64,
     pub(super) fenced: u64,
@@ -53,10 +55,10 @@ pub(super) struct StreamSeen {
     pub(super) start: Option<UnixMs>,
     /// The stored cursor.
     pub(super) cursor: Option<Cursor>,
+    /// The stored windows, by number.
+    pub(super) windows: BTreeMap<u32, Window>,
     commits: u64,
     newest: Option<UnixMs>,
-    /// Up to here in the order of arrival, everything is known to be safe.
-    safe: usize,
     /// By event: acknowledged by which sinks.
     acked: Vec<[bool; 2]>,
     /// By event: in the quarantine of the store.
@@ -76,7 +78,7 @@ impl Watch {
                 cursor: None,
                 commits: 0,
                 newest: None,
-                safe: 0,
+                windows: BTreeMap::new(),
                 acked: vec![[false; 2]; events],
                 set_aside: vec![false; events],
                 committed: vec![0; events],
@@ -144,7 +146,12 @@ impl Watch {
                 if *known != checkpoint.cursor || of.commits != checkpoint.commits {
                     wrong.push(format!("{} is claimed at {:?}, not {known:?}", stream.name(), checkpoint));
                 }
-                starts.push(checkpoint.cursor.clone());
+                if of.windows != numbered(checkpoint) {
+                    wrong.push(format!("{} is claimed with other windows: {checkpoint:?}", stream.name()));
+                }
+                let windows = checkpoint.windows.iter().map(|window| &window.cursor);
+                let cursors = windows.chain([&checkpoint.cursor]).cloned();
+                starts.extend(cursors.map(|cursor| (*stream, cursor)));
             }
             let flow = Flow::new(starts, &seen.plan);
             seen.runs.insert(epoch, flow);
@@ -162,8 +169,18 @@ impl Watch {
         let mut skips = Vec::new();
         for step in &commit.steps {
             let of = &seen.streams[Stream::named(&step.stream).unwrap() as usize];
-            if of.cursor.as_ref() != Some(step.advance.from()) {
-                skips.push(format!("{}: {:?} does not start at {:?}", step.stream, step.advance, of.cursor));
+            let splits = commit.steps.iter().filter(|split| split.stream == step.stream);
+            let mut opened = splits.filter_map(|step| step.split.as_ref()).flat_map(|split| &split.windows);
+            let stands = match step.window {
+                None => of.cursor.as_ref(),
+                Some(step) => {
+                    let stored = of.windows.get(&step.number);
+                    let window = stored.or_else(|| opened.find(|window| window.number == step.number));
+                    window.map(|window| &window.cursor)
+                }
+            };
+            if stands != Some(step.advance.from()) {
+                skips.push(format!("{}: {:?} does not start at {stands:?}", step.stream, step.advance));
             }
         }
         drop(seen);
@@ -201,12 +218,26 @@ impl Watch {
                 let of = &mut seen.streams[stream as usize];
                 of.commits += 1;
                 let (from, to) = (step.advance.from(), step.advance.to());
-                let whole = stored.cursor == *to && stored.commits == of.commits;
+                let left = stored
+                    .windows
+                    .iter()
+                    .find(|window| step.window.is_some_and(|of| of.number == window.number));
+                let whole = match step.window {
+                    None => stored.cursor == *to,
+                    Some(of) if of.done => left.is_none(),
+                    Some(_) => left.is_some_and(|window| window.cursor == *to),
+                };
                 if !whole || stored.newest_event < of.newest {
                     wrong.push(format!("{stored:?} is not what {:?} leads to", step.advance));
                 }
                 of.newest = stored.newest_event;
-                of.cursor = Some(to.clone());
+                if step.window.is_none() {
+                    of.cursor = Some(to.clone());
+                }
+                of.windows = numbered(stored);
+                let opened = step.split.as_ref().map_or(0, |split| split.windows.len());
+                seen.counted.windows[0] += opened as u64;
+                seen.counted.windows[1] += u64::from(step.window.is_some_and(|of| of.done));
                 if from != to && !of.ends.insert(to.clone()) && matches!(to, Cursor::Token(_)) {
                     wrong.push(format!("the page that leads to {to:?} was committed twice"));
                 }
@@ -222,7 +253,14 @@ impl Watch {
                         None => wrong.push(format!("{} committed an event nobody sent", step.stream)),
                     }
                 }
-                wrong.extend(of.conserved(truth, stream, now, seen.plan.two_sinks));
+            }
+            for (name, stored) in stored {
+                let stream = Stream::named(name).unwrap();
+                let of = &seen.streams[stream as usize];
+                if stored.commits != of.commits {
+                    wrong.push(format!("{stored:?} has not counted {} commits", of.commits));
+                }
+                wrong.extend(of.conserved(truth, stream, now, stored, &seen.plan));
             }
         }
         for step in &commit.steps {
@@ -246,6 +284,7 @@ impl Watch {
         let of = &mut seen.streams[stream as usize];
         of.cursor = Some(stored.cursor.clone());
         of.newest = stored.newest_event;
+        of.windows = numbered(stored);
     }
 
     /// A sink takes what an upload covers, whatever becomes of the answer.
@@ -296,27 +335,48 @@ impl StreamSeen {
     /// Whether an event that was asked for is neither acknowledged by every sink nor set aside.
     fn is_lost(&self, truth: &Truth, stream: Stream, number: usize, two_sinks: bool) -> bool {
         let event = &truth.log(stream).events[number];
-        let asked = self.start.is_some_and(|start| event.at >= start);
+        let asked = self.start.is_some_and(|start| event.at > start);
         let [first, second] = self.acked[number];
         let safe = if event.poison { self.set_aside[number] } else { first && (second || !two_sinks) };
         asked && !safe
     }
 
-    /// Everything before the stored cursor is acknowledged by every sink, or in quarantine.
-    fn conserved(&mut self, truth: &Truth, stream: Stream, now: UnixMs, two_sinks: bool) -> Option<String> {
-        let events = &truth.log(stream).events;
-        let passed: Vec<usize> = match self.cursor.as_ref()? {
-            Cursor::Token(token) => {
-                let end = Place::read(token).index;
-                let passed = (self.safe..end).collect();
-                self.safe = self.safe.max(end);
-                passed
-            }
-            Cursor::Since(at) => {
-                (0..truth.log(stream).arrived(now)).filter(|number| events[*number].at < *at).collect()
-            }
+    /// Every event is acknowledged by every sink, or in quarantine, or still
+    /// comes: to the stored cursor, or to a window. One that has not reached the
+    /// API yet comes to the cursor, or never.
+    fn conserved(
+        &self,
+        truth: &Truth,
+        stream: Stream,
+        now: UnixMs,
+        stored: &Checkpoint,
+        plan: &Plan,
+    ) -> Option<String> {
+        let log = truth.log(stream);
+        let arrived = log.arrived(now);
+        let comes = |number: usize, cursor: &Cursor| {
+            let place = Place::of(cursor);
+            place.index <= number && place.gives(log.events[number].at, plan)
         };
-        let lost = passed.into_iter().find(|number| self.is_lost(truth, stream, *number, two_sinks))?;
-        Some(format!("the cursor of {}, {:?}, passed event {lost}", stream.name(), self.cursor))
+        let to_live = |number: usize| {
+            let event = &log.events[number];
+            let of_window = stored.is_of_a_window(Some(event.at)) && !event.poison;
+            comes(number, &stored.cursor) && !of_window
+        };
+        let to_window = |number: usize| {
+            let event = &log.events[number];
+            let owned = |window: &Window| window.owns(Some(event.at)) || event.poison;
+            number < arrived
+                && stored.windows.iter().any(|window| owned(window) && comes(number, &window.cursor))
+        };
+        let lost = (0..log.events.len()).find(|number| {
+            self.is_lost(truth, stream, *number, plan.two_sinks) && !to_live(*number) && !to_window(*number)
+        })?;
+        let at = log.events[lost].at;
+        Some(format!("{} has passed event {lost} of {at}: {stored:?}", stream.name()))
     }
+}
+
+fn numbered(checkpoint: &Checkpoint) -> BTreeMap<u32, Window> {
+    checkpoint.windows.iter().map(|window| (window.number, window.clone())).collect()
 }

@@ -3,8 +3,8 @@
 use std::{fs, path::Path};
 
 use crate::{
-    Advance, Commit, Cursor, Entry, Epoch, Fingerprint, InventoryChange, ListedItem, ListedVault,
-    Quarantined, SledStore, SourceInfo, Step, Store, StoreError, UnixMs, UploadNote, Version,
+    Advance, Commit, Cursor, Entry, Epoch, Fingerprint, InventoryChange, ListedItem, ListedVault, OfWindow,
+    Quarantined, SledStore, SourceInfo, Split, Step, Store, StoreError, UnixMs, UploadNote, Version,
 };
 
 const HOUR: i64 = 3_600_000;
@@ -102,20 +102,47 @@ pub(super) async fn step_with(store: &SledStore, number: u64, page: u64, scatter
     directory.extend((0..scattered).map(|nth| entry(1000 + somewhere(nth), 200)));
     directory.sort_by(|one, other| one.key.cmp(&other.key));
     directory.dedup_by(|one, other| one.key == other.key);
+    // Windows, too, came with format 3: three of the ten hours before, of which
+    // one is begun, and one is read to its end.
+    let now = number as i64 * HOUR;
+    let split = || Split::cut(UnixMs(now - 10 * HOUR), UnixMs(now), 3, 0, None);
+    let windows = stands[tenant][stream].windows.clone();
+    let in_window = |number: usize, done: bool| Step {
+        stream: stream.to_owned(),
+        advance: Advance::new(windows[number].cursor.clone(), cursor(turn)),
+        source: SourceInfo::default(),
+        newest_event: None,
+        latest: None,
+        seen: vec![ids(2, 3)],
+        rewound: false,
+        through: false,
+        window: Some(OfWindow { number: windows[number].number, begun: 0, done }),
+        split: None,
+    };
+    let beside = match turn {
+        4 if listing => vec![in_window(0, true), in_window(1, false)],
+        _ => Vec::new(),
+    };
     let commit = Commit {
         tenant: tenant.to_owned(),
         epoch: Epoch(1),
         at: UnixMs(number as i64 * HOUR),
-        steps: vec![Step {
-            stream: stream.to_owned(),
-            advance: Advance::new(stands[tenant][stream].cursor.clone(), cursor(number)),
-            source: SourceInfo::default(),
-            newest_event: Some(UnixMs(number as i64 * HOUR)),
-            latest: None,
-            seen: vec![ids(0, page), ids(1, 1)],
-            rewound: false,
-            through: turn.is_multiple_of(3),
-        }],
+        steps: [
+            vec![Step {
+                stream: stream.to_owned(),
+                advance: Advance::new(stands[tenant][stream].cursor.clone(), cursor(number)),
+                source: SourceInfo::default(),
+                newest_event: Some(UnixMs(number as i64 * HOUR)),
+                latest: None,
+                seen: vec![ids(0, page), ids(1, 1)],
+                rewound: false,
+                through: turn.is_multiple_of(3),
+                window: None,
+                split: (listing && turn == 2).then(split),
+            }],
+            beside,
+        ]
+        .concat(),
         removed: if listing {
             vec![format!("user:{}", 98 + turn), format!("user:{}", turn % 7)]
         } else {

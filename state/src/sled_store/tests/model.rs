@@ -1,14 +1,19 @@
 //! The sled store against the store in memory: the same requests, the same answers.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::HOUR;
 use crate::{
     Advance, Commit, Cursor, Entry, Epoch, Fingerprint, InventoryChange, ListedItem, ListedVault,
-    MemoryStore, QuarantineId, Quarantined, SourceInfo, Step, Store, UnixMs, UploadNote, Version,
+    MemoryStore, OfWindow, QuarantineId, Quarantined, SourceInfo, Split, Step, Store, UnixMs, UploadNote,
+    Version, Window,
 };
 
 const NAMES: [&str; 3] = ["a", "a\0", "b"];
+
+const HOUR_OF: Duration = Duration::from_millis(HOUR as u64);
 
 #[derive(Clone, Debug)]
 enum Request {
@@ -117,6 +122,33 @@ async fn ask(store: &impl Store, request: &Request, at: i64) -> String {
                 let page = |(page, len): (usize, &u16)| {
                     (0..*len).map(|id| Fingerprint::of(&format!("{at} {page} {id}"))).collect()
                 };
+                let windows = stands.get(stream).map(|stands| stands.windows.clone()).unwrap_or_default();
+                // One window moves, or is done; now and then one that is not there.
+                let moved = windows.iter().find(|window| of.to % 4 == 2 || window.number == 2);
+                let absent = (of.to % 32 == 3).then(|| (9, Cursor::Token("?".to_owned())));
+                let moved = moved.map(|window| (window.number, window.cursor.clone())).or(absent);
+                if let Some((number, from)) = moved {
+                    let begun = u32::from(of.to % 3 == 0);
+                    let to = match of.to % 3 {
+                        0 => Window::beginning(UnixMs(0), now, u32::from(of.to)),
+                        _ => Cursor::Token(format!("{} in {number}", of.to)),
+                    };
+                    commit.steps.push(Step {
+                        stream: stream.to_owned(),
+                        advance: Advance::new(from, to),
+                        source: SourceInfo::default(),
+                        newest_event: None,
+                        latest: Some(UnixMs(i64::from(of.to) * HOUR / 4)),
+                        seen: vec![vec![Fingerprint::of(&format!("{at} in {number}"))]],
+                        rewound: false,
+                        through: false,
+                        window: Some(OfWindow { number, begun, done: of.through }),
+                        split: None,
+                    });
+                }
+                let next = windows.iter().map(|window| window.number + 1).max().unwrap_or(0);
+                let past = (now.minus(20 * HOUR_OF), now.minus(5 * HOUR_OF));
+                let split = (of.to % 16 == 5).then(|| Split::cut(past.0, past.1, 4, next, None));
                 commit.steps.push(Step {
                     stream: stream.to_owned(),
                     advance: Advance::new(from.unwrap_or(Cursor::Token("?".to_owned())), to),
@@ -126,6 +158,8 @@ async fn ask(store: &impl Store, request: &Request, at: i64) -> String {
                     seen: of.pages.iter().enumerate().map(page).collect(),
                     rewound: of.rewound,
                     through: of.through,
+                    window: None,
+                    split,
                 });
             }
             for directory in 0..more % 4 {
@@ -213,14 +247,14 @@ proptest! {
         runtime.block_on(async {
             let dir = tempfile::tempdir().unwrap();
             let memory = MemoryStore::default();
-            let mut sled = super::open(dir.path());
+            let mut sled = super::open_renewing(dir.path(), 4000);
             for (at, request) in (0..).zip(&requests) {
                 // The clock goes on by eight hours a request, so that the horizon matters.
                 let (one, other) = (ask(&memory, request, at * 8).await, ask(&sled, request, at * 8).await);
                 assert_eq!(one, other, "{request:?}");
                 if matches!(request, Request::Reopen) {
                     drop(sled);
-                    sled = super::open(dir.path());
+                    sled = super::open_renewing(dir.path(), 4000);
                     assert_eq!(sled.rolled_back(), None);
                 }
             }

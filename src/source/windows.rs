@@ -1,0 +1,176 @@
+//! Reading the past in windows: why nothing is lost, and nothing comes twice.
+//!
+//! A long past is cut into windows of time ([`Split`]). The split is a page
+//! without events of the live chain: its step leads the live cursor to the
+//! overlap before now, and it is durable in one commit with the windows.
+//!
+//! | it ends between…                       | and the next run finds                                   |
+//! |----------------------------------------|----------------------------------------------------------|
+//! | the claim, and the split's commit      | the old cursor: it splits again, from the same instant   |
+//! | that, and the live cursor's first page | the windows, and `since`: the live cursor starts there; if that is long ago by now, what lies between becomes windows too |
+//! | two pages of a window                  | the window at the page that was committed last           |
+//! | a window's last page, and its commit   | the window: its last page is read again                  |
+//! | a refused cursor, and its commit       | the window at that cursor, which is refused again        |
+//! | that, and the next page                | the window at its beginning, one turn on                 |
+//!
+//! The readers of windows start when the split has been taken by the next
+//! stage, so their pages travel behind it, and acks leave in order. A window's
+//! step is chained and fenced like any other, at the window's own cursor.
+//!
+//! An event belongs to the window, or to the live cursor, whose stretch of time
+//! its own time lies in. What comes from beyond that (both ends are asked for
+//! with an [`EDGE`]) is dropped here, so no memory, and no crash, decides about borders.
+//!
+//! A window whose cursor is refused is begun anew; the live cursor has no part
+//! in it. What it brings again is absorbed by dedup: ids are kept from the
+//! oldest window on that is not done.
+//!
+//! [`EDGE`]: opgraph_state::EDGE
+
+use std::sync::Arc;
+
+use futures::stream;
+use opgraph_state::{Advance, Cursor, OfWindow, Split, UnixMs, Window, die_at};
+use tracing::{info, warn};
+
+use super::{
+    REWIND_OVERLAP, Source,
+    pages::{MOST_REWINDS, Reading, refused_for_ever, set_aside},
+    past::Past,
+};
+use crate::{
+    http::{Failure, Remedy},
+    page::{Page, Place},
+    stream::{Events, Read},
+};
+
+/// Windows that each reader gets to read, if all are as long to read: no stretch
+/// of time holds as many events as another, and the last window is read alone.
+/// Each costs about one request more than its events do.
+const EACH: u32 = 12;
+
+/// Decides whether the live cursor starts further on than `at`, and what is left to windows.
+///
+/// | readers  | from `at` to the overlap before `now` | answer                               |
+/// |----------|---------------------------------------|--------------------------------------|
+/// | 1        | any                                   | none: it reads the past itself       |
+/// | more     | less than the shortest window         | none                                 |
+/// | more     | longer                                | windows from `at` on, and to a little past where the live cursor starts: at the overlap |
+pub(super) fn split(
+    at: UnixMs,
+    now: UnixMs,
+    readers: usize,
+    number: u32,
+    known: Option<UnixMs>,
+) -> Option<Split> {
+    let since = now.minus(REWIND_OVERLAP);
+    let is_long = since.since(at) >= opgraph_state::SHORTEST;
+    let most = u32::try_from(readers).unwrap_or(u32::MAX).saturating_mul(EACH);
+    (readers > 1 && is_long).then(|| Split::cut(at, since, most, number, known))
+}
+
+/// Reads one window after the other, until no more will come.
+pub(super) fn pages<S: Source>(
+    reading: Arc<Reading<S>>,
+    past: Arc<Past>,
+) -> impl futures::Stream<Item = Result<Page<Events>, Failure>> + Send {
+    let reader = Reader { reading, past, at: None };
+    stream::try_unfold(reader, async |mut reader| Ok(reader.next().await?.map(|page| (page, reader))))
+}
+
+struct Reader<S> {
+    reading: Arc<Reading<S>>,
+    past: Arc<Past>,
+    at: Option<At>,
+}
+
+/// A window on its way to its end.
+struct At {
+    window: Window,
+    /// What has been read of it, for people.
+    reached: UnixMs,
+    rewinds: u32,
+}
+
+impl<S: Source> Reader<S> {
+    async fn next(&mut self) -> Result<Option<Page<Events>>, Failure> {
+        let at = match self.at.take() {
+            Some(at) => at,
+            None => match self.past.next().await {
+                Some(window) => At { reached: window.start, window, rewinds: 0 },
+                None => return Ok(None),
+            },
+        };
+        let Reading { source, stream, .. } = &*self.reading;
+        die_at!("window.before");
+        // Boxed: most readers wait for a window most of the time, and take next to no memory.
+        match Box::pin(source.page(*stream, &at.window.cursor)).await {
+            Ok(read) => {
+                die_at!("window.answered");
+                Ok(Some(self.page(at, read)))
+            }
+            Err(failure) if failure.remedy == Remedy::Rewind => self.begin_anew(at, failure).map(Some),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Turns an answer into a page. Each is one: even an empty one may be the last.
+    fn page(&mut self, at: At, read: Read) -> Page<Events> {
+        let Reading { source, stream, clock, meter, .. } = &*self.reading;
+        let Read { mut events, rejected, next, has_more } = read;
+        let At { mut window, mut reached, mut rewinds } = at;
+        let counted = meter.stream(*stream);
+        let now = clock.now();
+        if matches!(window.cursor, Cursor::Token(_)) {
+            rewinds = 0;
+        }
+        // An empty answer with the cursor that was sent is the end, whatever it says.
+        let done = !has_more || (events.is_empty() && rejected.is_empty() && next == window.cursor);
+        counted.read_at.set(now);
+        counted.pages.add(1);
+        counted.events.add((events.len() + rejected.len()) as u64);
+        meter.bytes_in.add(events.bytes() as u64);
+        let before = events.len();
+        events.retain_at(|at| window.owns(at));
+        counted.duplicates.add((before - events.len()) as u64);
+
+        let latest = events.newest().map(|at| at.min(now));
+        let so_far = if done { window.end } else { latest.unwrap_or(reached).max(reached) };
+        self.past.advance(reached, so_far);
+        reached = so_far;
+        let of = OfWindow { number: window.number, begun: 0, done };
+        let from = std::mem::replace(&mut window.cursor, next.clone());
+        let place = Place::new(*stream, Advance::new(from, next), source.info())
+            .with_window(of)
+            .with_latest(latest)
+            .with_quarantined(set_aside(*stream, rejected, now));
+        if done {
+            self.past.done();
+            die_at!("window.done");
+        } else {
+            self.at = Some(At { window, reached, rewinds });
+        }
+        Page::new(events, place, None)
+    }
+
+    /// Goes back to the beginning of the window.
+    fn begin_anew(&mut self, at: At, refusal: Failure) -> Result<Page<Events>, Failure> {
+        let Reading { source, stream, meter, .. } = &*self.reading;
+        let At { mut window, reached, mut rewinds } = at;
+        rewinds += 1;
+        if rewinds > MOST_REWINDS {
+            return Err(refused_for_ever(refusal));
+        }
+        warn!(error = %refusal.cause, window = window.number, "cursor of a window refused, reading it again");
+        window.turn = window.turn.saturating_add(1);
+        let to = Window::beginning(window.start, window.end, window.turn);
+        info!(from = ?window.cursor, to = ?to, "rewind");
+        meter.stream(*stream).rewinds.add(1);
+        let from = std::mem::replace(&mut window.cursor, to.clone());
+        let of = OfWindow { number: window.number, begun: 1, done: false };
+        let place = Place::new(*stream, Advance::new(from, to), source.info()).with_window(of).with_rewind();
+        self.at = Some(At { window, reached, rewinds });
+        die_at!("window.begun");
+        Ok(Page::new(Events::none(*stream), place, None))
+    }
+}

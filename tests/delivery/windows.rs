@@ -1,0 +1,384 @@
+//! The past in windows: as fast as the API allows, each event once, whatever happens.
+
+use std::{
+    num::NonZeroU32,
+    pin::pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures::StreamExt;
+use opgraph::{
+    clock::Clock,
+    http::{Budget, Failure, Limits as Rate, Remedy},
+    pipeline::{self, Limits, Run},
+    sink::{Sink, UploadLimits, memory::MemorySink},
+    source::{Pace, Reading, Source, pages},
+    stream::{Read, Stream},
+    telemetry::{Meter, StreamState},
+};
+use opgraph_state::{Checkpoint, Claim, Cursor, EDGE, MemoryStore, SourceInfo, Store, UnixMs};
+use tokio::time::{Instant, sleep};
+
+use crate::support::{self, START, Scripted, Trouble, failure, key};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// An event a minute, for 120 days.
+const EVENTS: usize = 120 * 24 * 60;
+
+/// What one page of each event is about.
+const OF: Stream = Stream::ItemUsages;
+
+/// An account under its limits, each of whose answers takes its time.
+struct Limited {
+    inner: Arc<Scripted>,
+    budget: Budget,
+    latency: Duration,
+    /// Every cursor asked with, and how long it waited for its turn.
+    asked: Mutex<Vec<(Cursor, Duration)>>,
+    /// Cursors to refuse: the next so many with a token, of the live cursor and of windows.
+    refuse: Mutex<[usize; 2]>,
+    /// What time it says it is.
+    time: Option<UnixMs>,
+}
+
+impl Limited {
+    fn new(inner: Arc<Scripted>, latency: Duration) -> Limited {
+        let limit = |n| NonZeroU32::new(n).unwrap();
+        let budget = Budget::new(Rate { per_minute: limit(600), per_hour: limit(30_000) }, None);
+        Limited { inner, budget, latency, asked: Mutex::default(), refuse: Mutex::default(), time: None }
+    }
+
+    /// The first reads that were asked for: of the live cursor, or of windows.
+    fn first_reads(&self, windows: bool) -> Vec<Cursor> {
+        let asked = self.asked.lock().unwrap();
+        let wanted = |at: &Cursor| match at {
+            Cursor::Since(_) => !windows,
+            Cursor::Between { .. } => windows,
+            Cursor::Token(_) => false,
+        };
+        asked.iter().map(|(at, _)| at.clone()).filter(wanted).collect()
+    }
+}
+
+/// Whether a scripted cursor is one of a window.
+fn of_window(at: &Cursor) -> bool {
+    match at {
+        Cursor::Since(_) => false,
+        Cursor::Between { .. } => true,
+        Cursor::Token(token) => token.split('/').nth(2).is_some(),
+    }
+}
+
+impl Source for Limited {
+    async fn page(&self, stream: Stream, at: &Cursor) -> Result<Read, Failure> {
+        let began = Instant::now();
+        self.budget.acquire().await;
+        self.asked.lock().unwrap().push((at.clone(), began.elapsed()));
+        sleep(self.latency).await;
+        if matches!(at, Cursor::Token(_)) {
+            let refuse = &mut self.refuse.lock().unwrap()[usize::from(of_window(at))];
+            if *refuse > 0 {
+                *refuse -= 1;
+                return Err(failure(Remedy::Rewind));
+            }
+        }
+        self.inner.page(stream, at).await
+    }
+
+    fn time(&self) -> Option<UnixMs> {
+        self.time
+    }
+
+    fn info(&self) -> SourceInfo {
+        self.inner.info()
+    }
+}
+
+/// A run of one stream, 120 days behind its first event.
+fn run<S, K: Sink, T: Store>(
+    claim: &Claim,
+    source: Arc<S>,
+    sink: K,
+    store: T,
+    readers: usize,
+) -> Run<S, K, T> {
+    let limits = Limits { readers, recent: 2_000, ..Limits::default() };
+    let claim = Claim { checkpoints: claim.checkpoints.clone(), unsettled: Vec::new(), ..*claim };
+    let run = support::run("acme", claim, source, Arc::new(sink), store, limits);
+    let streams = run.streams.into_iter().filter(|(stream, _)| *stream == OF).collect();
+    Run { streams, limits, clock: Clock::starting_at(START.plus(120 * DAY)), ..run }
+}
+
+fn sink() -> MemorySink {
+    MemorySink::new(UploadLimits { events: 500, ..MemorySink::default().limits() })
+}
+
+async fn stands(store: &MemoryStore) -> Checkpoint {
+    store.checkpoints().await.unwrap()["acme"][OF.name()].clone()
+}
+
+/// Reads 120 days; answers how many of the requests that the limits allow meanwhile were made.
+async fn share_of_the_limit(readers: usize, latency: Duration) -> f64 {
+    let source = Arc::new(Limited::new(Scripted::new(EVENTS, 100, 1, Trouble::default()), latency));
+    let (sink, store) = (sink(), MemoryStore::default());
+    let claim = support::claim(&store, "acme").await;
+    let began = Instant::now();
+    pipeline::run(run(&claim, source.clone(), sink.clone(), store.clone(), readers)).await.unwrap();
+    let took = began.elapsed().as_secs_f64();
+    assert_eq!(sink.held().repeated, 0);
+    assert_eq!(stands(&store).await.events, EVENTS as u64);
+    // A twelfth at once, and nine tenths of the limit from then on (`src/http/limit.rs`).
+    let allowed = 50.0 + 9.0 * took;
+    source.asked.lock().unwrap().len() as f64 / allowed
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_read_makes_the_requests_it_may_whatever_each_takes_and_one_chain_a_third() {
+    let at_300_ms = Duration::from_millis(300);
+    let one = share_of_the_limit(1, at_300_ms).await;
+    assert!((0.30..0.38).contains(&one), "{one}");
+    let four = share_of_the_limit(4, at_300_ms).await;
+    assert!((0.95..=1.0).contains(&four), "{four}");
+    let sixteen = share_of_the_limit(16, Duration::from_millis(1_200)).await;
+    assert!((0.90..=1.0).contains(&sixteen), "{sixteen}");
+}
+
+/// The events on the borders of windows, of which each is given twice, are among
+/// them; the state remembers far fewer ids than lie between.
+#[tokio::test(start_paused = true)]
+async fn every_event_of_the_borders_is_delivered_once() {
+    let source = Arc::new(Limited::new(Scripted::new(EVENTS, 500, 1, Trouble::default()), Duration::ZERO));
+    let (sink, store) = (sink(), MemoryStore::default());
+    let claim = support::claim(&store, "acme").await;
+    let run = run(&claim, source.clone(), sink.clone(), store.clone(), 4);
+    let meter = run.meter.clone();
+    pipeline::run(run).await.unwrap();
+    let held = sink.held();
+    assert_eq!((held.repeated, stands(&store).await.events), (0, EVENTS as u64));
+    assert!((0..EVENTS).all(|number| held.records.contains_key(&key(OF, number))));
+    // The live cursor starts where an event happened, and the last window ends behind it.
+    assert_eq!(source.first_reads(false), [Cursor::Since(START.plus(118 * DAY))]);
+    assert_eq!(source.first_reads(true).len(), 48);
+    let counted = meter.stream(OF);
+    assert!(counted.duplicates.get() > 48, "each page repeats one, and each border");
+    assert_eq!((counted.windows_done.get(), counted.windows.get()), (48, 48));
+    assert_eq!(counted.past_read.get(), counted.past.get());
+    assert_eq!(counted.state.get(), StreamState::CaughtUp);
+}
+
+#[tokio::test(start_paused = true)]
+async fn killed_anywhere_in_its_windows_a_first_read_ends_with_each_event_once() {
+    for seed in 0..12 {
+        let trouble = Trouble { fails: 60, empty: 60, refused: 3 };
+        let inner = Scripted::new(20 * 24 * 60, 40, seed, trouble);
+        let (sink, store) = (sink(), MemoryStore::default());
+        let mut dice = fastrand::Rng::with_seed(seed);
+        let (mut lives, mut in_windows) = (0, 0);
+        loop {
+            let claim = support::claim(&store, "acme").await;
+            let run = run(&claim, inner.clone(), sink.clone(), store.clone(), 4);
+            let run = Run { clock: Clock::starting_at(START.plus(20 * DAY)), ..run };
+            let task = tokio::spawn(pipeline::run(run));
+            sleep(Duration::from_millis(dice.u64(50..1_200))).await;
+            lives += 1;
+            if task.is_finished() {
+                assert!(task.await.unwrap().unwrap().halted.is_empty());
+                break;
+            }
+            task.abort();
+            let _ = task.await;
+            in_windows += usize::from(!stands(&store).await.windows.is_empty());
+        }
+        assert!(lives > 3 && in_windows > 1, "seed {seed}: {lives} lives, {in_windows} in windows");
+        let after = stands(&store).await;
+        assert_eq!((after.events as usize, after.windows.len()), (20 * 24 * 60, 0), "seed {seed}");
+        assert!((0..20 * 24 * 60).all(|number| sink.held().records.contains_key(&key(OF, number))));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_cursor_of_a_window_begins_that_window_anew_and_nothing_else() {
+    let source = Limited::new(Scripted::new(EVENTS, 100, 1, Trouble::default()), Duration::from_millis(5));
+    *source.refuse.lock().unwrap() = [0, 2];
+    let source = Arc::new(source);
+    let (sink, store) = (sink(), MemoryStore::default());
+    let claim = support::claim(&store, "acme").await;
+    let run = run(&claim, source.clone(), sink.clone(), store.clone(), 4);
+    let meter = run.meter.clone();
+    pipeline::run(run).await.unwrap();
+    assert_eq!(source.first_reads(false).len(), 1, "the live cursor has no part in it");
+    let anew = source.first_reads(true).into_iter();
+    let anew = anew.filter(|at| matches!(at, Cursor::Between { turn: 1, .. })).count();
+    assert_eq!((anew, source.first_reads(true).len()), (2, 50));
+    assert_eq!((meter.stream(OF).rewinds.get(), sink.held().repeated), (2, 0));
+    assert_eq!(stands(&store).await.events, EVENTS as u64);
+}
+
+/// The live cursor is refused while most of the past is still in windows.
+#[tokio::test(start_paused = true)]
+async fn a_live_cursor_that_is_lost_goes_back_to_the_windows_and_no_further() {
+    let source = Limited::new(Scripted::new(EVENTS, 100, 1, Trouble::default()), Duration::from_millis(5));
+    *source.refuse.lock().unwrap() = [1, 0];
+    let source = Arc::new(source);
+    let (sink, store) = (sink(), MemoryStore::default());
+    let claim = support::claim(&store, "acme").await;
+    pipeline::run(run(&claim, source.clone(), sink.clone(), store.clone(), 4)).await.unwrap();
+    let since = Cursor::Since(START.plus(118 * DAY));
+    assert_eq!(source.first_reads(false), [since.clone(), since]);
+    assert_eq!((source.first_reads(true).len(), sink.held().repeated), (48, 0));
+    assert_eq!(stands(&store).await.events, EVENTS as u64);
+}
+
+/// A stream that was off for weeks, and whose cursor is refused, is split as well.
+#[tokio::test(start_paused = true)]
+async fn a_long_rewind_is_read_in_windows_and_what_was_read_before_is_not_sent_again() {
+    let before = 30 * 24 * 60;
+    let (sink, store) = (sink(), MemoryStore::default());
+    let claim = support::claim(&store, "acme").await;
+    let first =
+        run(&claim, Scripted::new(before, 500, 1, Trouble::default()), sink.clone(), store.clone(), 4);
+    pipeline::run(Run { clock: Clock::starting_at(START.plus(30 * DAY)), ..first }).await.unwrap();
+    assert_eq!(stands(&store).await.events as usize, before);
+
+    let source = Limited::new(Scripted::new(EVENTS, 500, 2, Trouble::default()), Duration::ZERO);
+    *source.refuse.lock().unwrap() = [1, 0];
+    let source = Arc::new(source);
+    let claim = support::claim(&store, "acme").await;
+    pipeline::run(run(&claim, source.clone(), sink.clone(), store.clone(), 4)).await.unwrap();
+    let newest = START.plus(Duration::from_secs(60 * (before as u64 - 1)));
+    let windows = source.first_reads(true);
+    let from = newest.minus(2 * DAY).minus(EDGE);
+    assert!(matches!(windows[0], Cursor::Between { from: at, .. } if at == from), "{windows:?}");
+    assert_eq!(source.first_reads(false), [Cursor::Since(START.plus(118 * DAY))]);
+    let after = stands(&store).await;
+    assert_eq!((after.events as usize, after.rewinding, sink.held().repeated), (EVENTS, false, 0));
+}
+
+/// A person goes back into the middle of a past that is being read.
+#[tokio::test(start_paused = true)]
+async fn a_person_who_goes_back_into_the_windows_gets_every_event() {
+    let inner = Scripted::new(EVENTS, 100, 1, Trouble::default());
+    let (sink, store) = (sink(), MemoryStore::default());
+    let claim = support::claim(&store, "acme").await;
+    let source = Arc::new(Limited::new(inner.clone(), Duration::from_millis(50)));
+    let task = tokio::spawn(pipeline::run(run(&claim, source, sink.clone(), store.clone(), 4)));
+    sleep(Duration::from_secs(20)).await;
+    task.abort();
+    let _ = task.await;
+    let left = stands(&store).await.windows;
+    assert!(left.len() > 10);
+    let to = START.plus(60 * DAY).plus(Duration::from_secs(1234));
+    store.rewind("acme", OF.name(), Cursor::Since(to), START).await.unwrap();
+    assert!(stands(&store).await.windows.len() < left.len());
+    let claim = support::claim(&store, "acme").await;
+    let source = Arc::new(Limited::new(inner, Duration::ZERO));
+    pipeline::run(run(&claim, source.clone(), sink.clone(), store.clone(), 4)).await.unwrap();
+    assert!((0..EVENTS).all(|number| sink.held().records.contains_key(&key(OF, number))));
+    assert!(stands(&store).await.windows.is_empty());
+}
+
+/// New events are read as soon as they can be while the past is read: the live
+/// cursor has its turn among the readers of windows, which would take all there are.
+#[tokio::test(start_paused = true)]
+async fn the_live_cursor_does_not_wait_for_the_windows() {
+    let inner = Scripted::new(EVENTS, 100, 1, Trouble::default());
+    let source = Arc::new(Limited::new(inner, Duration::from_millis(300)));
+    let (sink, store) = (sink(), MemoryStore::default());
+    let claim = support::claim(&store, "acme").await;
+    let run = run(&claim, source.clone(), sink.clone(), store.clone(), 8);
+    let (meter, closing) = (run.meter.clone(), run.closing.clone());
+    let task = tokio::spawn(pipeline::run(Run { pace: Pace::Every(Duration::from_secs(5)), ..run }));
+    sleep(Duration::from_secs(100)).await;
+    let counted = meter.stream(OF);
+    assert!(counted.windows_done.get() < counted.windows.get(), "it is in the middle");
+    assert_eq!(counted.state.get(), StreamState::Reading, "which is not caught up");
+    assert!(counted.caught_up_at.get().is_none());
+    let newest = START.plus(Duration::from_secs(60 * (EVENTS as u64 - 1)));
+    assert_eq!(counted.newest_event.get(), Some(newest), "the newest event has long been read");
+    let longest = {
+        let asked = source.asked.lock().unwrap();
+        assert!(asked.iter().filter(|(at, _)| !of_window(at)).count() > 40);
+        asked.iter().filter(|(at, _)| !of_window(at)).map(|(_, waited)| *waited).max().unwrap()
+    };
+    // Nine chains, nine requests a second.
+    assert!(longest <= Duration::from_millis(1_200), "{longest:?}");
+    sleep(Duration::from_secs(200)).await;
+    assert_eq!(counted.state.get(), StreamState::CaughtUp);
+    closing.cancel();
+    task.await.unwrap().unwrap();
+    assert_eq!(stands(&store).await.events, EVENTS as u64);
+}
+
+/// What such a clock calls the last two days is yet to come: in no window, and
+/// the live cursor would be asked from then on.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_years_ahead_leaves_nothing_out() {
+    let source = Limited::new(Scripted::new(EVENTS, 500, 1, Trouble::default()), Duration::ZERO);
+    let source = Arc::new(Limited { time: Some(START.plus(120 * DAY)), ..source });
+    let (sink, store) = (sink(), MemoryStore::default());
+    let claim = support::claim(&store, "acme").await;
+    let run = run(&claim, source.clone(), sink, store.clone(), 4);
+    pipeline::run(Run { clock: Clock::starting_at(START.plus(2_000 * DAY)), ..run }).await.unwrap();
+    assert_eq!(source.first_reads(false), [Cursor::Since(START.plus(118 * DAY))]);
+    assert_eq!(stands(&store).await.events, EVENTS as u64);
+}
+
+/// A past no longer than the overlap, and one reader, leave nothing to windows;
+/// windows that are there are read even then.
+#[tokio::test(start_paused = true)]
+async fn a_short_past_is_not_split_and_one_reader_reads_what_was() {
+    let source = |events| {
+        Arc::new(Limited::new(Scripted::new(events, 100, 1, Trouble::default()), Duration::from_millis(5)))
+    };
+    let (sink, store) = (sink(), MemoryStore::default());
+    let claim = support::claim(&store, "acme").await;
+    let short = source(2 * 24 * 60);
+    let first = run(&claim, short.clone(), sink.clone(), store, 4);
+    let clock = Clock::starting_at(START.plus(2 * DAY));
+    pipeline::run(Run { clock: clock.clone(), ..first }).await.unwrap();
+    assert_eq!((short.first_reads(true), short.first_reads(false)), (vec![], vec![Cursor::Since(START)]));
+
+    let store = MemoryStore::default();
+    let claim = support::claim(&store, "acme").await;
+    let task = tokio::spawn(pipeline::run(run(&claim, source(EVENTS), sink.clone(), store.clone(), 4)));
+    sleep(Duration::from_secs(30)).await;
+    task.abort();
+    let _ = task.await;
+    let left = stands(&store).await.windows.len();
+    assert!(left > 10);
+    let claim = support::claim(&store, "acme").await;
+    let serial = source(EVENTS);
+    pipeline::run(run(&claim, serial.clone(), sink, store.clone(), 1)).await.unwrap();
+    assert!(serial.first_reads(true).len() <= left);
+    let after = stands(&store).await;
+    assert_eq!((after.windows.len(), after.events), (0, EVENTS as u64));
+}
+
+/// The readers of windows wait until the page that opens them has been taken.
+#[tokio::test(start_paused = true)]
+async fn no_window_is_asked_for_before_its_split_is_on_its_way() {
+    let source = Arc::new(Limited::new(Scripted::new(EVENTS, 100, 1, Trouble::default()), Duration::ZERO));
+    let store = MemoryStore::default();
+    let claim = support::claim(&store, "acme").await;
+    let reading = Reading {
+        source: source.clone(),
+        stream: OF,
+        checkpoint: claim.checkpoints[OF.name()].clone(),
+        first: START,
+        pace: Pace::Once,
+        readers: 2,
+        clock: Clock::starting_at(START.plus(120 * DAY)),
+        meter: Arc::new(Meter::default()),
+    };
+    let (live, mut windows) = pages(reading);
+    let (mut live, mut window) = (pin!(live), pin!(windows.remove(0)));
+    let split = live.next().await.unwrap().unwrap();
+    assert!(split.split().is_some() && split.items.is_empty() && !split.is_rewind());
+    let waiting = tokio::time::timeout(DAY, window.next()).await;
+    assert!(waiting.is_err() && source.asked.lock().unwrap().is_empty());
+    live.next().await.unwrap().unwrap();
+    let page = window.next().await.unwrap().unwrap();
+    assert_eq!(page.window().map(|of| (of.number, of.done)), Some((0, false)));
+}
