@@ -9,6 +9,7 @@ use crate::{
     allowance::{Allowance, Common},
     pipeline::Limits,
     sink::UploadLimits,
+    stream::Texts,
 };
 
 const KIB: usize = 1 << 10;
@@ -17,10 +18,14 @@ const MIB: usize = 1 << 20;
 /// What the process may take, unless configured.
 pub const MAX_MEMORY: usize = 256 * MIB;
 
-/// Code, threads with their stacks and the allocator's own, connections, the
-/// buffers of the stages that are at work: what there is at full speed with
-/// every ceiling at its lowest (measured: docs/PERFORMANCE.md).
-const BASE: usize = 24 * MIB;
+/// Code, threads with their stacks, the database, what the allocator keeps,
+/// connections, and the buffers of the stages that are at work: what there is
+/// at full speed with every ceiling at its lowest (measured: docs/PERFORMANCE.md).
+const BASE: usize = 56 * MIB;
+/// The buffers of another tenant's stages while they are at work (half-full
+/// bodies with their compressors, a page on its way from one buffer to the
+/// next), and how many tenants are at work at one moment on the cores there are.
+const AT_WORK: (usize, usize) = (4 * MIB, 16);
 /// A tenant that is only polled (measured: docs/PERFORMANCE.md).
 const IDLE: usize = 40 * KIB;
 /// The least there must be to divide: with less, a page would travel alone.
@@ -72,8 +77,9 @@ fn many(tenants: usize) -> String {
 ///
 /// | part                                   | of what is left | one tenant at most | its own     |
 /// |----------------------------------------|-----------------|--------------------|-------------|
-/// | program                                |                 |                    | 24 MB       |
-/// | a tenant that is only polled           |                 |                    | 40 KB each  |
+/// | program, with one tenant at work       |                 |                    | 56 MB       |
+/// | each of 15 more tenants at work        |                 |                    | 4 MB        |
+/// | a tenant that is only polled           |                 |                    | 40 KB       |
 /// | then, of what is left:                 |                 |                    |             |
 /// | the state's cache                      | 1/8             |                    | at most 32 MB |
 /// | ids that dedup remembers               | 3/8             | 16.5 MB            | an even part, at least 1 MB |
@@ -89,6 +95,7 @@ pub struct Memory {
     pages: Divided,
     flying: Divided,
     waiting: Divided,
+    texts: Texts,
 }
 
 /// A kind of memory that all tenants share.
@@ -143,16 +150,15 @@ impl Memory {
     ///
     /// [`TooLittle`], with what is needed at least.
     pub fn divide(max: usize, tenants: usize) -> Result<Memory, TooLittle> {
-        let tenants = tenants.max(1);
         let least = Memory::least(tenants);
         if max < least {
             return Err(TooLittle { given: max, tenants, least });
         }
-        Ok(Memory::of(max, tenants))
+        Ok(Memory::of(max, tenants.max(1)))
     }
 
     fn of(max: usize, tenants: usize) -> Memory {
-        let left = max - BASE - tenants * IDLE;
+        let left = max - Memory::fixed(tenants);
         Memory {
             max,
             tenants,
@@ -161,6 +167,7 @@ impl Memory {
             pages: Divided::new(left / 4, tenants, PAGES),
             flying: Divided::new(left / 8, tenants, FLYING),
             waiting: Divided::new(left / 8, tenants, WAITING),
+            texts: Texts::default(),
         }
     }
 
@@ -182,7 +189,12 @@ impl Memory {
 
     /// The least with which so many tenants can be run.
     pub fn least(tenants: usize) -> usize {
-        BASE + tenants * IDLE + LEAST
+        Memory::fixed(tenants.max(1)) + LEAST
+    }
+
+    /// What is not divided.
+    fn fixed(tenants: usize) -> usize {
+        BASE + tenants * IDLE + (tenants.min(AT_WORK.1) - 1) * AT_WORK.0
     }
 
     /// Bytes for the state's cache.
@@ -198,6 +210,11 @@ impl Memory {
     /// Bytes of one tenant's pages between the fetchers and the sink.
     pub fn pages(&self) -> Allowance {
         self.pages.allowance()
+    }
+
+    /// Memory for the texts of pages, of all tenants.
+    pub fn texts(&self) -> Texts {
+        self.texts.clone()
     }
 
     /// Bytes of one tenant's request bodies in flight.
@@ -240,7 +257,7 @@ mod tests {
                 let all = |part: &Divided| part.common.bytes() + tenants * part.own;
                 let parts = all(&memory.pages) + all(&memory.flying) + all(&memory.waiting);
                 let ids = if memory.ids == IDS.1 { 0 } else { tenants * STREAMS * memory.ids * ID };
-                let sum = BASE + tenants * IDLE + memory.cache + ids + parts;
+                let sum = Memory::fixed(tenants) + memory.cache + ids + parts;
                 assert!(sum <= max, "{tenants} tenants, {max} bytes: {sum}");
             }
         }
@@ -277,6 +294,6 @@ mod tests {
             assert_eq!((refused.least, refused.tenants), (least, tenants));
         }
         let text = Memory::divide(10 << 20, 20).unwrap_err().to_string();
-        assert_eq!(text, "10 MB is too little for 20 tenants: at least 41 MB is needed");
+        assert_eq!(text, "10 MB is too little for 20 tenants: at least 133 MB is needed");
     }
 }

@@ -134,6 +134,12 @@ impl EventsApi {
         self
     }
 
+    /// Keeps pages in memory that others share.
+    pub fn with_texts(mut self, texts: Texts) -> EventsApi {
+        self.texts = texts;
+        self
+    }
+
     /// Asks what the token may do.
     ///
     /// # Errors

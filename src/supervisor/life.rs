@@ -154,7 +154,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         let run = Run {
             tenant: name.clone(),
             epoch: claim.epoch,
-            source: Arc::new(api.of_account(account)),
+            source: Arc::new(api.of_account(account).with_texts(memory.texts())),
             snapshots,
             sink: Arc::new(sink),
             store: store.clone(),

@@ -5,10 +5,10 @@ use super::*;
 #[test]
 fn what_the_process_may_take_has_to_do_for_its_tenants() {
     assert_eq!(parse(ACME).unwrap().max_memory, 256 << 20);
-    assert_eq!(parse(&format!("max_memory = \"64MB\"{ACME}")).unwrap().max_memory, 64 << 20);
+    assert_eq!(parse(&format!("max_memory = \"80MB\"{ACME}")).unwrap().max_memory, 80 << 20);
     check(
         &format!("max_memory = \"16MB\"{ACME}"),
-        &["opgraph.toml:1:14: max_memory: 16 MB is too little for 1 tenant: at least 41 MB is needed\n  \
+        &["opgraph.toml:1:14: max_memory: 16 MB is too little for 1 tenant: at least 73 MB is needed\n  \
            hint: write a larger size, or leave it out: 256 MB is the default"],
     );
     check(
