@@ -8,6 +8,7 @@ use std::{
     },
     path::Path,
     process::Command,
+    time::Duration,
 };
 
 use opgraph_simulator::{Config, Simulator};
@@ -17,8 +18,21 @@ use crate::support::program::{Ended, Place, ended};
 
 const SOCKET: &str = "state/opgraph.sock";
 
+/// A past so short that it is not read in windows, each of which costs a request.
+const HISTORY: Duration = Duration::from_secs(40 * 3600);
+const START: [&str; 2] = ["--start", "47h"];
+
+/// A run of the place for ever, over its short past.
+fn run(place: &Place) -> Command {
+    let mut run = place.run();
+    run.args(START);
+    run
+}
+
 async fn small() -> Simulator {
-    Simulator::start(Config { events: 300, page_cap: 50, ..Config::default() }).await.unwrap()
+    Simulator::start(Config { events: 300, page_cap: 50, history: HISTORY, ..Config::default() })
+        .await
+        .unwrap()
 }
 
 fn status(place: &Place, state: &Path, args: &[&str]) -> Command {
@@ -41,14 +55,16 @@ fn signal(shown: &Shown, signal: rustix::process::Signal) {
 async fn a_running_opgraph_answers_for_itself_and_its_store_is_not_opened() {
     let simulator = small().await;
     let place = Place::of(&simulator).with_connect(&simulator);
-    let mut shown = Shown::start(place.run(), place.path("log")).await;
+    let mut shown = Shown::start(run(&place), place.path("log")).await;
     let caught_up = |_, body: &str| {
         let status: serde_json::Value = serde_json::from_str(body).unwrap();
         let tenant = &status["tenants"]["default"];
         let streams = tenant["streams"].as_object().unwrap();
         let all = streams.len() == 3 && streams.values().all(|stream| stream["state"] == "caught up");
         // What is read from the state may be seconds old.
-        all && tenant["snapshots"]["state"] == "caught up" && tenant["snapshots"]["vaults"] == 60 && tenant["streams"]["itemusages"]["events"] == 165
+        all && tenant["snapshots"]["state"] == "caught up"
+            && tenant["snapshots"]["vaults"] == 60
+            && tenant["streams"]["itemusages"]["events"] == 165
     };
     shown.until("/api/status", caught_up).await;
     let mode = fs::metadata(place.path(SOCKET)).unwrap().permissions().mode();
@@ -88,7 +104,7 @@ async fn a_running_opgraph_answers_for_itself_and_its_store_is_not_opened() {
             if fs::read_to_string(&log).unwrap().contains("the configuration was read again") {
                 return true;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         false
     };
@@ -121,7 +137,7 @@ async fn a_socket_that_a_killed_run_has_left_confuses_nobody() {
         let mut run = place.program();
         run.args(["run", "--events-url", &simulator.events_url(), "--events-token-file"])
             .arg(place.path("events"));
-        run.arg("--state-dir").arg(&state).arg("--graph").arg(place.path("graph.db"));
+        run.arg("--state-dir").arg(&state).arg("--graph").arg(place.path("graph.db")).args(START);
         run
     };
     let committed = |_, body: &str| body.contains("\"opgraph_events_committed_total\":165");
@@ -161,9 +177,12 @@ async fn a_socket_that_a_killed_run_has_left_confuses_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_status_that_is_watched_is_shown_again() {
-    let simulator = Simulator::start(Config { events: 300, rate: 50.0, ..Config::default() }).await.unwrap();
+    let simulator =
+        Simulator::start(Config { events: 300, rate: 50.0, history: HISTORY, ..Config::default() })
+            .await
+            .unwrap();
     let place = Place::of(&simulator);
-    let mut run = place.run();
+    let mut run = run(&place);
     run.args(["--polling-interval", "1s"]);
     let shown = Shown::start(run, place.path("log")).await;
     let mut watch = status(&place, &place.path("state"), &["--watch", "--json"]);
@@ -171,7 +190,7 @@ async fn a_status_that_is_watched_is_shown_again() {
     let mut child = watch.stdout(fs::File::create(&out).unwrap()).spawn().unwrap();
     let mut events = Vec::new();
     for _ in 0..300 {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
         let lines = fs::read_to_string(&out).unwrap();
         let read = |line: &str| {
             let status: serde_json::Value = serde_json::from_str(line).ok()?;
@@ -240,7 +259,7 @@ fn promtool(args: &[&str], input: &str) -> Option<std::process::Output> {
 async fn what_it_says_and_what_is_made_of_it_is_what_prometheus_reads() {
     let simulator = small().await;
     let place = Place::of(&simulator).with_connect(&simulator);
-    let shown = Shown::start(place.run(), place.path("log")).await;
+    let shown = Shown::start(run(&place), place.path("log")).await;
     let committed = "opgraph_events_committed_total{tenant=\"default\",stream=\"itemusages\"} 165";
     let metrics = shown.until("/metrics", |_, body| body.contains(committed)).await;
     for (args, input) in [
