@@ -69,7 +69,6 @@ const OVERHANG: &str = "return document.documentElement.scrollWidth - window.inn
 
 const READ: &str = "[...document.querySelectorAll('.tenant')].at(-1).querySelector('.sources').innerText";
 
-#[expect(clippy::print_stderr, reason = "a test that was skipped has to say so")]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_status_page_lives_in_a_browser() {
     let Some(browser) = Browser::start().await else {

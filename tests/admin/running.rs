@@ -254,7 +254,6 @@ fn promtool(args: &[&str], input: &str) -> Option<std::process::Output> {
     Some(tool.wait_with_output().unwrap())
 }
 
-#[expect(clippy::print_stderr, reason = "a test that was skipped has to say so")]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_it_says_and_what_is_made_of_it_is_what_prometheus_reads() {
     let simulator = small().await;
