@@ -46,6 +46,11 @@ fn json(ended: &Ended) -> serde_json::Value {
     serde_json::from_str(&ended.stdout).unwrap()
 }
 
+/// Item usages that are committed; some of those that happened arrive later.
+fn committed(status: &serde_json::Value) -> u64 {
+    status["tenants"]["default"]["streams"]["itemusages"]["events"].as_u64().unwrap_or(0)
+}
+
 fn signal(shown: &Shown, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_raw(shown.child.id() as i32).unwrap();
     rustix::process::kill_process(pid, signal).unwrap();
@@ -62,9 +67,8 @@ async fn a_running_opgraph_answers_for_itself_and_its_store_is_not_opened() {
         let streams = tenant["streams"].as_object().unwrap();
         let all = streams.len() == 3 && streams.values().all(|stream| stream["state"] == "caught up");
         // What is read from the state may be seconds old.
-        all && tenant["snapshots"]["state"] == "caught up"
-            && tenant["snapshots"]["vaults"] == 60
-            && tenant["streams"]["itemusages"]["events"] == 165
+        let listed = tenant["snapshots"]["state"] == "caught up" && tenant["snapshots"]["vaults"] == 60;
+        all && listed && committed(&status) > 100
     };
     shown.until("/api/status", caught_up).await;
     let mode = fs::metadata(place.path(SOCKET)).unwrap().permissions().mode();
@@ -75,7 +79,9 @@ async fn a_running_opgraph_answers_for_itself_and_its_store_is_not_opened() {
     assert_eq!(said["running"], true);
     let tenant = &said["tenants"]["default"];
     assert_eq!((&tenant["state"], &tenant["sinks"][0]), (&"running".into(), &"local graph".into()));
-    assert_eq!(tenant["streams"]["itemusages"]["metrics"]["opgraph_events_committed_total"], 165.0);
+    let usages = committed(&said);
+    assert!(usages > 100, "{tenant}");
+    assert_eq!(tenant["streams"]["itemusages"]["metrics"]["opgraph_events_committed_total"], usages as f64);
     assert_eq!(tenant["snapshots"]["vaults"], 60);
     assert!(tenant["budget"]["minute"]["used"].as_u64().unwrap() > 3, "{tenant}");
     let text = ended(status(&place, &state, &[])).await.stdout;
@@ -91,7 +97,7 @@ async fn a_running_opgraph_answers_for_itself_and_its_store_is_not_opened() {
 
     let (code, _, metrics) = shown.get("/metrics", "").await;
     assert_eq!(code, 200);
-    let line = "opgraph_events_read_total{tenant=\"default\",stream=\"itemusages\"} 165";
+    let line = format!("opgraph_events_committed_total{{tenant=\"default\",stream=\"itemusages\"}} {usages}");
     assert!(metrics.lines().any(|found| found == line), "{metrics}");
     assert_eq!(shown.get("/readyz", "").await.0, 200);
     assert_eq!(shown.get("/", "host: evil.example\r\n").await.0, 421);
@@ -116,10 +122,7 @@ async fn a_running_opgraph_answers_for_itself_and_its_store_is_not_opened() {
     assert_eq!(code, Some(0));
     assert!(!place.path(SOCKET).exists(), "whoever stops takes the socket along");
     let after = json(&ended(status(&place, &state, &["--json"])).await);
-    assert_eq!(
-        (&after["running"], &after["tenants"]["default"]["streams"]["itemusages"]["events"]),
-        (&false.into(), &165.into())
-    );
+    assert_eq!((&after["running"], committed(&after)), (&false.into(), usages));
     let vaults = &after["tenants"]["default"]["snapshots"]["vaults"];
     assert_eq!(vaults, &tenant["snapshots"]["vaults"], "the inventory is shown without a process too");
     let text = ended(status(&place, &state, &[])).await.stdout;
@@ -140,16 +143,16 @@ async fn a_socket_that_a_killed_run_has_left_confuses_nobody() {
         run.arg("--state-dir").arg(&state).arg("--graph").arg(place.path("graph.db")).args(START);
         run
     };
-    let committed = |_, body: &str| body.contains("\"opgraph_events_committed_total\":165");
+    let enough = |_, body: &str| committed(&serde_json::from_str(body).unwrap()) > 100;
     let first = Shown::start(run(), place.path("log")).await;
-    first.until("/api/status", committed).await;
+    first.until("/api/status", enough).await;
     drop(first);
     let socket = state.join("opgraph.sock");
     assert!(fs::symlink_metadata(&socket).unwrap().file_type().is_socket(), "killed, it left its socket");
 
     let alone = json(&ended(status(&place, &state, &["--json"])).await);
     assert_eq!(alone["running"], false);
-    assert_eq!(alone["tenants"]["default"]["streams"]["itemusages"]["events"], 165);
+    assert!(committed(&alone) > 100, "{alone}");
     let mut verify = place.program();
     verify.args(["state", "verify", "--state-dir"]).arg(&state);
     assert_eq!(ended(verify).await.code, Some(0));
@@ -259,8 +262,8 @@ async fn what_it_says_and_what_is_made_of_it_is_what_prometheus_reads() {
     let simulator = small().await;
     let place = Place::of(&simulator).with_connect(&simulator);
     let shown = Shown::start(run(&place), place.path("log")).await;
-    let committed = "opgraph_events_committed_total{tenant=\"default\",stream=\"itemusages\"} 165";
-    let metrics = shown.until("/metrics", |_, body| body.contains(committed)).await;
+    let none = "opgraph_uploads_total{tenant=\"default\"} 0\n";
+    let metrics = shown.until("/metrics", |_, body| !body.contains(none) && body.contains("_bucket{")).await;
     for (args, input) in [
         (["check", "metrics"].as_slice(), metrics.as_str()),
         (&["check", "rules", "deploy/prometheus/opgraph.rules.yaml"], ""),
