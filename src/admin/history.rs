@@ -64,7 +64,7 @@ impl History {
     pub(super) fn look(&mut self, meter: &Meter, now: UnixMs) {
         let events = std::array::from_fn(|stream| meter.stream(Stream::ALL[stream]).events.get());
         push(&mut self.recent, events, RECENT);
-        if self.looks % LOOKS_A_POINT == 0 {
+        if self.looks.is_multiple_of(LOOKS_A_POINT) {
             let lags = watched(meter).filter_map(|stream| lag(meter.stream(stream), now));
             let point = Point {
                 events: events.iter().sum(),

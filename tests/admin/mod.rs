@@ -49,10 +49,10 @@ impl Shown {
         get(self.address, path, headers).await
     }
 
-    /// Asks until the answer is as it should be, for ten seconds at most.
+    /// Asks until the answer is as it should be, for half a minute at most.
     pub(crate) async fn until(&self, path: &str, so: impl Fn(u16, &str) -> bool) -> String {
         let mut last = String::new();
-        for _ in 0..200 {
+        for _ in 0..600 {
             let (status, _, body) = self.get(path, "").await;
             if so(status, &body) {
                 return body;

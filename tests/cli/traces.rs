@@ -27,8 +27,11 @@ async fn request(connection: &mut TcpStream) -> Option<(String, Vec<u8>)> {
     }
 }
 
+/// Heads and bodies of requests.
+type Kept = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
 /// A collector that keeps what it is sent.
-async fn collector(kept: Arc<Mutex<Vec<(String, Vec<u8>)>>>) -> String {
+async fn collector(kept: Kept) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -56,7 +59,7 @@ async fn traces_tell_of_pages_uploads_and_commits_and_of_nothing_else() {
     let instance = simulator.integration_instance_id().to_owned();
     let place = Place::of(&simulator).with_jupiterone(&simulator, ["--jupiterone-instance", &instance]);
     let secret = "a-secret-of-the-collector";
-    let kept = Arc::default();
+    let kept = Kept::default();
     let url = collector(Arc::clone(&kept)).await;
 
     let silent = ended(place.run_once()).await;
