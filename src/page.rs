@@ -277,16 +277,12 @@ impl Coverage {
 
     /// Keeps the newest version of a shared record.
     fn share(&mut self, record: &Record<'_>) {
-        if let Some(known) = self.shared.get_mut(record.key) {
-            // Most events name a user who is here already, with nothing new to say,
-            if known.record == record.json {
-                known.version = known.version.max(record.version);
-                return;
-            }
-            // or with something older: nothing is copied for either.
-            if record.version < known.version {
-                return;
-            }
+        // Most events name a user who is here already, with nothing new to say or something older.
+        if let Some(known) = self.shared.get_mut(record.key)
+            && (known.record == record.json || record.version < known.version)
+        {
+            known.version = known.version.max(record.version);
+            return;
         }
         let entry =
             Entry { key: record.key.to_owned(), version: record.version, record: record.json.to_owned() };

@@ -204,8 +204,11 @@ fn resolve(configured: &config::Tenant, pace: Pace, memory: &Memory) -> Tenant {
 
 /// What is shown of a configured tenant.
 pub fn about(configured: &config::Tenant) -> About {
-    let sinks =
-        [(configured.jupiterone.is_some(), "JupiterOne"), (configured.graph.is_some(), "local graph")];
+    let sinks = [
+        (configured.jupiterone.is_some(), "JupiterOne"),
+        (configured.graph.is_some(), "local graph"),
+        (configured.files.is_some(), "files"),
+    ];
     About {
         description: configured.description.clone(),
         sinks: sinks.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect(),

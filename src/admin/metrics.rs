@@ -319,6 +319,15 @@ pub const METRICS: &[Metric] = &[
         "When the API last answered with a page, in seconds since 1970."),
     row("opgraph_last_commit_timestamp_seconds", Gauge, &[], S(|s, _| maybe(s.committed_at.get())),
         "When the stream's cursor last moved in the state, in seconds since 1970."),
+    row("opgraph_windows", Gauge, &["state"], S(|s, _| {
+            let done = s.windows_done.get().min(s.windows.get());
+            each([("done", done), ("left", s.windows.get() - done)])
+        }),
+        "Windows that the stream's past was cut into, as far as this process knows of them."),
+    row("opgraph_past_seconds", Gauge, &[], S(|s, _| one(Duration::from_millis(s.past.get()))),
+        "How much of the past lay in windows when this run began, or was split off since."),
+    row("opgraph_past_read_seconds", Gauge, &[], S(|s, _| one(Duration::from_millis(s.past_read.get()))),
+        "How much of that past is read."),
     row("opgraph_remembered_ids", Gauge, &[], S(|s, _| one(s.remembered.get())),
         "Ids that dedup remembers in memory."),
     row("opgraph_remembered_bytes", Gauge, &[], S(|s, _| one(s.remembered_bytes.get())),

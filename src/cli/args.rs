@@ -125,12 +125,12 @@ pub struct Run {
     /// Only this tenant of the configuration; with --once
     #[arg(long, value_name = "NAME", requires = "once")]
     pub tenant: Option<String>,
-    /// Where records go.
-    #[command(flatten)]
-    pub destination: Destination,
     /// Where the configuration comes from.
     #[command(flatten)]
     pub flags: Flags,
+    /// Where records go.
+    #[command(flatten)]
+    pub destination: Destination,
 }
 
 /// Where records go, if not where the configuration says.

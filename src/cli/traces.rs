@@ -12,7 +12,7 @@ use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{SpanExporter, WithHttpConfig};
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use tokio::runtime::{Builder, Runtime};
-use tracing::{Level, Metadata, Subscriber};
+use tracing::{Metadata, Subscriber};
 use tracing_subscriber::{
     Layer,
     filter::{LevelFilter, filter_fn},
@@ -66,14 +66,15 @@ where
         .with_location(false)
         .with_threads(false)
         .with_tracked_inactivity(false)
-        .with_filter(filter_fn(leaves).with_max_level_hint(LevelFilter::INFO));
+        .with_filter(filter_fn(leaves).with_max_level_hint(LevelFilter::ERROR));
     Ok((layer, Traces(provider)))
 }
 
-/// Spans of this program that stand for a piece of work. Those that only say
-/// whose something is are as loud as errors, and last as long as the process.
+/// Spans that stand for a piece of work. The others only say whose something
+/// is, and last as long as the process.
 fn leaves(metadata: &Metadata<'_>) -> bool {
-    metadata.is_span() && metadata.target().starts_with("opgraph") && *metadata.level() == Level::INFO
+    let work = matches!(metadata.name(), "page" | "upload" | "commit");
+    work && metadata.is_span() && metadata.target().starts_with("opgraph")
 }
 
 /// Sends requests from the exporter's own thread, which has no runtime.

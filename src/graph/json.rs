@@ -27,57 +27,56 @@ pub fn push_escaped(out: &mut String, text: &str) {
 /// rather than the last ones one by one.
 #[inline]
 fn is_clean(text: &[u8]) -> bool {
-    let is_clean = |bytes: &[u8; 16]| unclean(bytes) == 0;
+    let is_clean = |word: &[u8; 8]| unclean(*word) == 0;
     if let Some(last) = text.last_chunk() {
         return text.as_chunks().0.iter().all(is_clean) && is_clean(last);
     }
-    let mut bytes = [b' '; 16];
-    if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        bytes[..8].copy_from_slice(first);
-        bytes[8..].copy_from_slice(last);
-    } else if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
-        bytes[..4].copy_from_slice(first);
-        bytes[4..8].copy_from_slice(last);
-    } else if let [first, .., last] = text {
-        (bytes[0], bytes[1], bytes[2]) = (*first, text[text.len() / 2], *last);
-    } else if let [only] = text {
-        bytes[0] = *only;
+    if let (Some([a, b, c, d]), Some([e, f, g, h])) = (text.first_chunk(), text.last_chunk()) {
+        return is_clean(&[*a, *b, *c, *d, *e, *f, *g, *h]);
     }
-    is_clean(&bytes)
+    match *text {
+        [] => true,
+        [a] => is_clean(&[a; 8]),
+        [a, .., b] => is_clean(&[a, text[1], b, b, b, b, b, b]),
+    }
 }
 
 /// How many bytes at the beginning of a text need no escape.
 #[inline]
 pub(crate) fn clean(text: &[u8]) -> usize {
     let mut length = 0;
-    for chunk in text.as_chunks().0 {
-        match unclean(chunk) {
-            0 => length += chunk.len(),
+    for word in text.as_chunks().0 {
+        match unclean(*word) {
+            0 => length += word.len(),
             marks => return length + marks.trailing_zeros() as usize / 8,
         }
     }
     length + clean_end(&text[length..])
 }
 
-/// The same for what is shorter than sixteen bytes.
+/// The same for what is shorter than a word.
 #[cold]
 fn clean_end(text: &[u8]) -> usize {
     text.iter().take_while(|byte| is_clean(&[**byte])).count()
 }
 
-/// Marks those of sixteen bytes that have to be escaped (a control character,
-/// a quote, a backslash), the first in the lowest bits.
+/// Sets the highest bit of the first of eight bytes that has to be escaped (a
+/// control character, a quote, a backslash), and maybe some above it; none if
+/// there is no such byte. (Bit Twiddling Hacks, "determine if a word has a byte
+/// less than n", "has a zero byte"; a byte over 127 is none of them.)
 ///
-/// Without a branch, so that compilers look at all sixteen at once; and never
-/// inlined, because they take it apart again where they know one of the bytes
-/// or what becomes of the marks: that costs five times as much.
-#[inline(never)]
-fn unclean(bytes: &[u8; 16]) -> u128 {
-    let mut marks = [0; 16];
-    for (mark, byte) in marks.iter_mut().zip(bytes) {
-        *mark = if (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\') { 0xff } else { 0 };
+/// Sixteen bytes at a time in the registers for that are fewer instructions
+/// and took longer: most texts are short, and the way back is long.
+#[inline]
+fn unclean(bytes: [u8; 8]) -> u64 {
+    const fn all(byte: u8) -> u64 {
+        u64::from_le_bytes([byte; 8])
     }
-    u128::from_le_bytes(marks)
+    let word = u64::from_le_bytes(bytes);
+    let control = word.wrapping_sub(all(0x20));
+    let quote = (word ^ all(b'"')).wrapping_sub(all(1));
+    let backslash = (word ^ all(b'\\')).wrapping_sub(all(1));
+    (control | quote | backslash) & !word & all(0x80)
 }
 
 /// Appends a text of which something has to be escaped.

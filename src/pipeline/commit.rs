@@ -7,7 +7,7 @@ use tokio::{
     sync::{mpsc::Receiver, watch},
     time::Instant,
 };
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{Instrument, debug, error_span, warn};
 
 use super::Stopped;
 use crate::{clock::Clock, sink::Ack, stream::Stream, telemetry::Meter};
@@ -47,7 +47,7 @@ pub(super) async fn run<T: Store>(mut acks: Receiver<Ack>, commits: Commits<T>) 
         die_at!("commit.before");
         let (begun, changes) =
             (Instant::now(), !(commit.quarantined.is_empty() && commit.released.is_empty()));
-        store.commit(commit).instrument(info_span!("commit", %tenant)).await?;
+        store.commit(commit).instrument(error_span!("commit", %tenant)).await?;
         meter.commit_times.took(begun.elapsed());
         committed.send_modify(|count| *count += 1);
         drop(trails);

@@ -29,6 +29,9 @@ use crate::{
 /// long after its last event its ids are in the state alone.
 const QUIET: Duration = Duration::from_secs(600);
 
+/// Ids that are remembered of each chain while others come between its pages: two pages of them.
+const TAIL: usize = 2_000;
+
 /// Removes from each page the events that an earlier page held.
 ///
 /// A page is never swallowed, however empty it becomes. An event counts as seen
@@ -63,13 +66,12 @@ pub(super) async fn run<T: Store>(
         let reaches_back = !page.released().is_empty() && memory.of(stream).horizon.is_none();
         let seen = memory.of(stream);
         let chain = page.window().map(|of| of.number);
-        let compares = page.is_rewind() || seen.is_left_behind(chain);
-        if compares {
+        if page.is_rewind() {
             seen.comparing.insert(chain);
         }
         let opened = page.split().map(|split| split.windows.as_slice()).unwrap_or_default();
         opened.iter().for_each(|window| seen.open(window, window.again));
-        if compares || reaches_back || opened.iter().any(|window| window.again) {
+        if page.is_rewind() || reaches_back || opened.iter().any(|window| window.again) {
             memory.recall(&store, &tenant, stream).await?;
             die_at!("rewind.recalled");
         }
@@ -172,9 +174,7 @@ impl Memory {
     /// windows' pages away by the time it comes again.
     async fn recall<T: Store>(&mut self, store: &T, tenant: &str, stream: Stream) -> Result<(), StoreError> {
         let mut ids = store.seen(tenant, stream.name(), None).await?;
-        let Seen { recent, past, .. } = self.of(stream);
-        ids.extend_from_slice(recent.ids());
-        ids.extend_from_slice(past.ids());
+        ids.extend_from_slice(self.of(stream).recent.ids());
         ids.sort_unstable();
         self.of(stream).horizon = Some(ids.into_boxed_slice());
         Ok(())
@@ -193,16 +193,15 @@ type Chain = Option<u32>;
 #[derive(Debug)]
 struct Seen {
     recent: Recent,
-    /// Those of windows: they come so fast that they would push the others out.
-    past: Recent,
-    /// How many there were of them.
-    passed: u64,
+    /// While there are windows, the last ids of each chain: what the next page
+    /// repeats, however many others have brought meanwhile.
+    tails: BTreeMap<Chain, Recent>,
     /// Everything committed within the horizon, sorted: 16 bytes an id.
     horizon: Option<Box<[Fingerprint]>>,
     /// Who may read again what is in the horizon.
     comparing: BTreeSet<Chain>,
-    /// The windows that are not done, and how many ids had come with the last page of each.
-    windows: BTreeMap<u32, Option<u64>>,
+    /// The windows that are not done.
+    windows: BTreeSet<u32>,
     /// Events have come since it was looked at last.
     met: bool,
     /// What was committed is not among `recent`: the state has it.
@@ -214,11 +213,10 @@ impl Seen {
     fn new(recent: usize) -> Seen {
         Seen {
             recent: Recent::new(recent),
-            past: Recent::new(recent),
-            passed: 0,
+            tails: BTreeMap::new(),
             horizon: None,
             comparing: BTreeSet::new(),
-            windows: BTreeMap::new(),
+            windows: BTreeSet::new(),
             met: false,
             asleep: false,
         }
@@ -226,18 +224,10 @@ impl Seen {
 
     /// Takes notice of a window; `compares` if some of it may have been read before.
     fn open(&mut self, window: &Window, compares: bool) {
-        self.windows.insert(window.number, None);
+        self.windows.insert(window.number);
         if compares {
             self.comparing.insert(Some(window.number));
         }
-    }
-
-    /// Whether others have brought so many ids since the window's last page that
-    /// the next one's repeats might be taken for new.
-    fn is_left_behind(&self, chain: Chain) -> bool {
-        let met = chain.and_then(|number| *self.windows.get(&number)?);
-        let away = met.is_some_and(|met| self.passed - met > self.past.most() as u64 / 2);
-        away && !self.comparing.contains(&chain)
     }
 
     /// Nothing is read again any more, by whom it was.
@@ -248,8 +238,9 @@ impl Seen {
         }
         if let Some(number) = chain {
             self.windows.remove(&number);
+            self.tails.remove(&chain);
             if self.windows.is_empty() {
-                self.past = Recent::new(self.past.most());
+                self.tails.clear();
             }
         }
     }
@@ -264,21 +255,15 @@ impl Seen {
             }
             new
         });
-        if let Some(number) = chain {
-            self.passed += fresh.len() as u64;
-            self.windows.insert(number, Some(self.passed));
-        }
         fresh
     }
 
     /// Whether the id is met for the first time; it is remembered.
     fn is_new(&mut self, chain: Chain, id: Fingerprint) -> bool {
         let known = self.horizon.as_ref().is_some_and(|ids| ids.binary_search(&id).is_ok());
-        let (own, other) = match chain {
-            None => (&mut self.recent, &self.past),
-            Some(_) => (&mut self.past, &self.recent),
-        };
-        !known && !other.holds(id) && own.insert(id)
+        let repeated = !self.windows.is_empty()
+            && !self.tails.entry(chain).or_insert_with(|| Recent::new(TAIL)).insert(id);
+        !known && !repeated && self.recent.insert(id)
     }
 
     fn tell(&self, stream: Stream, meter: &Meter) {
@@ -290,8 +275,10 @@ impl Seen {
     /// How many ids are remembered, and the bytes that takes.
     fn size(&self) -> (usize, usize) {
         let horizon = self.horizon.as_ref().map_or(0, |ids| ids.len());
-        let ids = self.recent.len() + self.past.len() + horizon;
-        (ids, self.recent.bytes() + self.past.bytes() + horizon * size_of::<Fingerprint>())
+        let tails = || self.tails.values();
+        let ids = self.recent.len() + tails().map(Recent::len).sum::<usize>() + horizon;
+        let recent = self.recent.bytes() + tails().map(Recent::bytes).sum::<usize>();
+        (ids, recent + horizon * size_of::<Fingerprint>())
     }
 }
 

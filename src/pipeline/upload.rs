@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{Instrument, field::Empty, info_span};
+use tracing::{Instrument, field::Empty, error_span};
 
 use super::Stopped;
 use crate::{
@@ -81,7 +81,7 @@ async fn fill<K: Sink>(
             break;
         }
         let Ok(slot) = slots.clone().acquire_owned().await else { break };
-        let span = info_span!("upload", %tenant, number = begun, pages = Empty, events = Empty);
+        let span = error_span!("upload", %tenant, number = begun, pages = Empty, events = Empty);
         let (open, since) = (meter.uploads_open.hold(), Instant::now());
         let mut upload = span.in_scope(|| sink.open());
         die_at!("upload.open");

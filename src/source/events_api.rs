@@ -14,7 +14,7 @@ use opgraph_state::{Cursor, SourceInfo, UnixMs, die_at};
 use reqwest::Method;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize};
-use tracing::{Instrument, info_span, warn};
+use tracing::{Instrument, error_span, warn};
 use url::Url;
 
 use super::Source;
@@ -269,7 +269,7 @@ impl Source for EventsApi {
             read_page_of(stream, body, Some(self.texts.clone())).map_err(Into::into)
         };
         die_at!("fetch.before");
-        let span = info_span!("page", tenant = &*self.tenant, stream = stream.name());
+        let span = error_span!("page", tenant = &*self.tenant, stream = stream.name());
         match self.until_sensible(&request, hint, read).instrument(span).await {
             Err(failure) if failure.status == Some(401) => Err(self.explain(stream, failure).await),
             read => read,

@@ -27,10 +27,11 @@
 //!
 //! [`EDGE`]: opgraph_state::EDGE
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::stream;
 use opgraph_state::{Advance, Cursor, OfWindow, Split, UnixMs, Window, die_at};
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::{
@@ -48,6 +49,13 @@ use crate::{
 /// of time holds as many events as another, and the last window is read alone.
 /// Each costs about one request more than its events do.
 const EACH: u32 = 12;
+
+/// How often a window is asked again that answers nothing, by the cursor it was
+/// asked with, and says that more is waiting. An exhausted stream may say so for
+/// ever; one that only paused may not be left in the middle.
+const ASKED_AGAIN: u32 = 10;
+/// How long is waited before.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Decides whether the live cursor starts further on than `at`, and what is left to windows.
 ///
@@ -90,42 +98,52 @@ struct At {
     /// What has been read of it, for people.
     reached: UnixMs,
     rewinds: u32,
+    /// Answers in a row that led nowhere.
+    nowhere: u32,
 }
 
 impl<S: Source> Reader<S> {
     async fn next(&mut self) -> Result<Option<Page<Events>>, Failure> {
-        let at = match self.at.take() {
+        let mut at = match self.at.take() {
             Some(at) => at,
             None => match self.past.next().await {
-                Some(window) => At { reached: window.start, window, rewinds: 0 },
+                Some(window) => At { reached: window.start, window, rewinds: 0, nowhere: 0 },
                 None => return Ok(None),
             },
         };
         let Reading { source, stream, .. } = &*self.reading;
-        die_at!("window.before");
-        // Boxed: most readers wait for a window most of the time, and take next to no memory.
-        match Box::pin(source.page(*stream, &at.window.cursor)).await {
-            Ok(read) => {
-                die_at!("window.answered");
-                Ok(Some(self.page(at, read)))
+        loop {
+            die_at!("window.before");
+            // Boxed: most readers wait for a window most of the time, and take next to no memory.
+            match Box::pin(source.page(*stream, &at.window.cursor)).await {
+                Ok(read) if leads_nowhere(&read, &at.window) && at.nowhere < ASKED_AGAIN => {
+                    at.nowhere += 1;
+                    sleep(PAUSE).await;
+                }
+                Ok(read) => {
+                    die_at!("window.answered");
+                    return Ok(Some(self.page(at, read)));
+                }
+                Err(failure) if failure.remedy == Remedy::Rewind => {
+                    return self.begin_anew(at, failure).map(Some);
+                }
+                Err(failure) => return Err(failure),
             }
-            Err(failure) if failure.remedy == Remedy::Rewind => self.begin_anew(at, failure).map(Some),
-            Err(failure) => Err(failure),
         }
     }
 
     /// Turns an answer into a page. Each is one: even an empty one may be the last.
     fn page(&mut self, at: At, read: Read) -> Page<Events> {
         let Reading { source, stream, clock, meter, .. } = &*self.reading;
-        let Read { mut events, rejected, next, has_more } = read;
-        let At { mut window, mut reached, mut rewinds } = at;
+        // It has been asked often enough: this is the end, whatever it says.
+        let done = !read.has_more || leads_nowhere(&read, &at.window);
+        let Read { mut events, rejected, next, .. } = read;
+        let At { mut window, mut reached, mut rewinds, .. } = at;
         let counted = meter.stream(*stream);
         let now = clock.now();
         if matches!(window.cursor, Cursor::Token(_)) {
             rewinds = 0;
         }
-        // An empty answer with the cursor that was sent is the end, whatever it says.
-        let done = !has_more || (events.is_empty() && rejected.is_empty() && next == window.cursor);
         counted.read_at.set(now);
         counted.pages.add(1);
         counted.events.add((events.len() + rejected.len()) as u64);
@@ -148,7 +166,7 @@ impl<S: Source> Reader<S> {
             self.past.done();
             die_at!("window.done");
         } else {
-            self.at = Some(At { window, reached, rewinds });
+            self.at = Some(At { window, reached, rewinds, nowhere: 0 });
         }
         Page::new(events, place, None)
     }
@@ -156,7 +174,7 @@ impl<S: Source> Reader<S> {
     /// Goes back to the beginning of the window.
     fn begin_anew(&mut self, at: At, refusal: Failure) -> Result<Page<Events>, Failure> {
         let Reading { source, stream, meter, .. } = &*self.reading;
-        let At { mut window, reached, mut rewinds } = at;
+        let At { mut window, reached, mut rewinds, .. } = at;
         rewinds += 1;
         if rewinds > MOST_REWINDS {
             return Err(refused_for_ever(refusal));
@@ -169,8 +187,13 @@ impl<S: Source> Reader<S> {
         let from = std::mem::replace(&mut window.cursor, to.clone());
         let of = OfWindow { number: window.number, begun: 1, done: false };
         let place = Place::new(*stream, Advance::new(from, to), source.info()).with_window(of).with_rewind();
-        self.at = Some(At { window, reached, rewinds });
+        self.at = Some(At { window, reached, rewinds, nowhere: 0 });
         die_at!("window.begun");
         Ok(Page::new(Events::none(*stream), place, None))
     }
+}
+
+/// Whether an answer holds nothing, moves nothing, and promises more.
+fn leads_nowhere(read: &Read, window: &Window) -> bool {
+    read.has_more && read.events.is_empty() && read.rejected.is_empty() && read.next == window.cursor
 }

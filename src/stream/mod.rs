@@ -8,8 +8,9 @@ pub mod auditevents;
 
 mod parts;
 
-mod reader;
 mod text;
+
+mod reader;
 
 mod time;
 

@@ -7,7 +7,7 @@
 //! word: the caller then has serde_json read the whole, whose error says what
 //! is wrong. So it may refuse too much, and never takes what serde_json would
 //! refuse or take for something else: the fuzz target of pages holds the one
-//! against the other. It needs a quarter of the instructions.
+//! against the other. It takes less than half the instructions.
 
 use std::{borrow::Cow, fmt::Display};
 

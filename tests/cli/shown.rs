@@ -91,6 +91,11 @@ async fn no_token_is_on_the_page_in_the_metrics_or_over_the_socket() {
         "the tenants met their troubles: {}",
         shown.get("/api/status", &bearer).await.2
     );
+    // At every level, in every task: a request that failed says whose it was.
+    let status: serde_json::Value = serde_json::from_str(&outputs[0].1).unwrap();
+    let failed = status["warnings"].as_array().unwrap().iter();
+    let failed: Vec<_> = failed.filter(|it| it["text"].as_str().unwrap().starts_with("request failed")).collect();
+    assert!(failed.len() > 3 && failed.iter().all(|it| it["tenant"].is_string()), "{failed:#?}");
     for (of, path, headers) in [
         ("the page", "/", bearer.clone()),
         ("its parts", "/api/status", format!("accept: text/html\r\n{bearer}")),

@@ -239,7 +239,7 @@ macro_rules! contract {
             );
 
             proptest! {
-                #![proptest_config(ProptestConfig::with_cases(12))]
+                #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(12) })]
 
                 #[test]
                 fn pages_cut_into_uploads_differently_give_the_same_end(

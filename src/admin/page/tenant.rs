@@ -167,13 +167,20 @@ fn sum(metrics: &BTreeMap<String, f64>, prefix: &str) -> f64 {
 
 fn stream_row(name: &str, stream: &StreamStatus) -> String {
     let state = stream.state.as_deref().unwrap_or("unknown");
-    let events = stream.metrics.get("opgraph_events_read_total").copied().unwrap_or(0.0);
+    let metric = |name: &str| stream.metrics.get(name).copied().unwrap_or(0.0);
+    let (past, read) = (metric("opgraph_past_seconds"), metric("opgraph_past_read_seconds"));
+    // While the past is read, what is new is never far behind.
+    let behind = if metric("opgraph_windows{state=\"left\"}") > 0.0 {
+        format!("past {:.0} %", 100.0 * read / past.max(1.0))
+    } else {
+        format!("lag {}", lag(stream.lag_seconds))
+    };
     row(
         name,
         state,
         &format!("{} /s", rate(stream.events_per_second.unwrap_or(0.0))),
-        &format!("lag {}", lag(stream.lag_seconds)),
-        &format!("{} read", count(events)),
+        &behind,
+        &format!("{} read", count(metric("opgraph_events_read_total"))),
     )
 }
 

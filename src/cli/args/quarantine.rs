@@ -75,12 +75,12 @@ pub struct RetryEntries {
     /// Write what came of it as JSON, one object a tenant
     #[arg(long)]
     pub json: bool,
-    /// Where records go.
-    #[command(flatten)]
-    pub destination: Destination,
     /// Where the configuration comes from.
     #[command(flatten)]
     pub flags: Flags,
+    /// Where records go.
+    #[command(flatten)]
+    pub destination: Destination,
 }
 
 /// `opgraph quarantine drop`

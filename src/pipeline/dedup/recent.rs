@@ -84,19 +84,9 @@ impl Recent {
         self.ring.capacity() * size_of::<Fingerprint>() + size_of_val(&*self.slots)
     }
 
-    /// How many it remembers at most.
-    pub(super) fn most(&self) -> usize {
-        self.most
-    }
-
     /// All of them, in no order.
     pub(super) fn ids(&self) -> &[Fingerprint] {
         &self.ring
-    }
-
-    /// Whether an id is remembered.
-    pub(super) fn holds(&self, id: Fingerprint) -> bool {
-        self.find(id, |recent, slot| recent.ring[slot.place()] == id).is_some()
     }
 
     /// The one that came last.
@@ -107,7 +97,7 @@ impl Recent {
 
     /// Remembers an id, forgetting the oldest if need be; false if it is known.
     pub(super) fn insert(&mut self, id: Fingerprint) -> bool {
-        if self.holds(id) {
+        if self.find(id, |recent, slot| recent.ring[slot.place()] == id).is_some() {
             return false;
         }
         let place = if self.ring.len() < self.most {

@@ -58,7 +58,7 @@ impl Staged {
     /// come before relationships, and go after them (`removing`): nobody who reads
     /// meanwhile finds a relationship without its ends.
     pub(super) fn publish(mut self, removing: bool) -> io::Result<()> {
-        self.changes.sort_by_key(|change| change.relationships != removing);
+        self.order(removing);
         let mut folders = BTreeSet::new();
         for Change { staged, place, .. } in self.changes {
             match staged {
@@ -69,6 +69,10 @@ impl Staged {
             folders.extend(place.parent().map(Path::to_owned));
         }
         folders.iter().try_for_each(|folder| sync_folder(folder))
+    }
+
+    fn order(&mut self, removing: bool) {
+        self.changes.sort_by_key(|change| change.relationships != removing);
     }
 }
 
@@ -85,4 +89,27 @@ fn write_synced(path: &Path, text: &str) -> io::Result<()> {
     let mut file: File = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{EntityType, RelationshipType};
+
+    #[test]
+    fn entities_come_before_relationships_and_go_after_them() {
+        let (vault, has) = (
+            RecordType::Entity(EntityType::Vault),
+            RecordType::Relationship(RelationshipType::VaultHasSecret),
+        );
+        for (removing, expect) in [(false, ["vault", "item", "has"]), (true, ["has", "vault", "item"])] {
+            let mut staged = Staged::default();
+            for (of, name) in [(vault, "vault"), (has, "has"), (vault, "item")] {
+                staged.remove(of, name.into());
+            }
+            staged.order(removing);
+            let places: Vec<_> = staged.changes.iter().map(|change| change.place.to_str().unwrap()).collect();
+            assert_eq!(places, expect);
+        }
+    }
 }

@@ -57,7 +57,7 @@ pub async fn settle<S: Store>(dir: &Path, tenant: &str, store: &S) -> Result<(),
         Err(SinkError { doing: "open the files".to_owned(), remedy: Remedy::RETRY, cause: error.into() })
     })?;
     let folder = Arc::new(folder);
-    let named = block(&folder, |folder| named(folder)).await?;
+    let named = block(&folder, named).await?;
     let mut staged = Staged::default();
     let (mut before, mut after) = (0, 0);
     for of in LISTED {

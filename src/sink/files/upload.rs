@@ -112,9 +112,9 @@ impl Work {
     }
 
     /// Makes everything whole, and then part of the graph.
-    fn finish(mut self: Box<Self>, coverage: &Coverage) -> Result<(), Trouble> {
+    fn finish(mut self, coverage: &Coverage) -> Result<(), Trouble> {
         self.begin()?;
-        let Work { folder, mut books, mut fill, mut staged, .. } = *self;
+        let Work { folder, mut books, mut fill, mut staged, .. } = self;
         let Changed { added, removed, vault_removed } = shelves::write(&folder, coverage, &mut staged)?;
         fill.close(&folder, &mut staged)?;
         if staged.is_empty() {

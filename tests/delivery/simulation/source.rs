@@ -84,7 +84,7 @@ impl Source for Api {
         let size = body.len();
         let read = read_page(stream, body.into_bytes()).unwrap();
         // Of a window, even an answer that holds nothing may be the last.
-        let of_window = Place::of(at).until < NEVER;
+        let of_window = Place::of(at).until < NEVER && !read.has_more;
         let is_page = !read.events.is_empty() || !read.rejected.is_empty() || next != *at || of_window;
         watch.answered(self.epoch, stream, next, is_page.then_some(size));
         Ok(read)
