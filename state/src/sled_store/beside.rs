@@ -86,7 +86,7 @@ pub(super) fn wait_until_closed(dir: &Path) -> io::Result<()> {
         match file.try_lock() {
             Ok(()) => return file.unlock(),
             Err(TryLockError::WouldBlock) if begun.elapsed() < CLOSING => {
-                thread::sleep(Duration::from_millis(1))
+                thread::park_timeout(Duration::from_millis(1))
             }
             Err(TryLockError::WouldBlock) => return Err(io::Error::other("it stays locked")),
             Err(TryLockError::Error(error)) => return Err(error),

@@ -6,10 +6,11 @@ use super::{
     OpenOptions, beside,
     cursors_json::{self, Kept},
     failure::Failure,
+    format::FORMAT,
     fsync::Durability,
     lock::Lock,
     open,
-    open::{Extent, FORMAT, Opened},
+    open::{Extent, Opened},
     record,
     trees::{Tree, Trees},
 };

@@ -53,16 +53,15 @@ impl SledStore {
         plan: impl FnOnce(CursorsFile) -> CursorsFile,
     ) -> Result<(SledStore, Option<Healed>), StoreError> {
         let lock = open::lock(dir)?;
-        let healed = match open::open_under(lock, dir, &options, Extent::AllButIds) {
+        let (lock, error) = match open::open_under(lock, dir, &options, Extent::AllButIds) {
             Ok(opened) => return Ok((SledStore::start(dir, opened, &options)?, None)),
-            Err((lock, StoreError::Damaged { what })) => {
-                let healed = heal(dir, &options, what, at, stamp, plan);
-                // Nobody else gets at the directory before it has changed its name.
-                drop(lock);
-                healed?
-            }
-            Err((_, error)) => return Err(error),
+            Err(failed) => *failed,
         };
+        let StoreError::Damaged { what } = error else { return Err(error) };
+        let healed = heal(dir, &options, what, at, stamp, plan);
+        // Nobody else gets at the directory before it has changed its name.
+        drop(lock);
+        let healed = healed?;
         Ok((SledStore::open(dir, options)?, Some(healed)))
     }
 }
@@ -106,7 +105,7 @@ fn heal(
 /// Makes a state that holds nothing but cursors, and closes it.
 fn furnish(dir: &Path, options: &OpenOptions, cursors: &CursorsFile, at: UnixMs) -> Result<(), StoreError> {
     let opened =
-        open::open_under(open::lock(dir)?, dir, options, Extent::AllButIds).map_err(|(_, error)| error)?;
+        open::open_under(open::lock(dir)?, dir, options, Extent::AllButIds).map_err(|failed| failed.1)?;
     let mut overlay = Overlay::over(&opened.trees);
     for (tenant, streams) in &cursors.tenants {
         decide::import(&mut overlay, tenant, streams.clone(), false, at)?;

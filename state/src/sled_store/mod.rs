@@ -42,6 +42,8 @@ mod readable;
 
 mod walk;
 
+mod format;
+
 mod open;
 
 mod beside;

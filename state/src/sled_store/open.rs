@@ -1,7 +1,6 @@
 //! Opening a state directory, and finding out whether it is what it should be.
 
 use std::{
-    convert::Infallible,
     fs::{self, DirBuilder, Permissions},
     io,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
@@ -9,14 +8,13 @@ use std::{
     path::Path,
 };
 
-use sled::{Transactional, transaction::ConflictableTransactionError};
-
 use super::{
     OpenOptions, beside,
     content::{CONTENT_KEY, Content},
     cursors_json,
     cursors_json::Kept,
     failure::Failure,
+    format::{ADDED_UP, FORMAT, known, read_format, write_format},
     fsync::Durability,
     hours,
     lock::Lock,
@@ -24,23 +22,10 @@ use super::{
     record::{Found, Record, RecordFile},
     trees::{Rows, Tree, Trees, is_missing, said},
     values,
-    values::{COMMITS_KEY, FORMAT_KEY},
+    values::COMMITS_KEY,
     walk::{Findings, Sums, TreeFindings, walk},
 };
 use crate::StoreError;
-
-/// The format this version writes, and the newest it reads.
-///
-/// | format | since 1 is new                                                        |
-/// |--------|-----------------------------------------------------------------------|
-/// | 2      | `meta`/`content`: what all rows add up to                             |
-/// | 3      | `inventory`; `hours`: what the ids of an hour add up to               |
-///
-/// An older one is upgraded at open.
-pub(super) const FORMAT: u32 = 3;
-
-/// The format that knew what all rows add up to, ids among them.
-const ADDED_UP: u32 = 2;
 
 /// How much is read at open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +64,7 @@ pub(super) struct Looked {
 }
 
 pub(super) fn open(dir: &Path, options: &OpenOptions, extent: Extent) -> Result<Opened, StoreError> {
-    open_under(lock(dir)?, dir, options, extent).map_err(|(_, error)| error)
+    open_under(lock(dir)?, dir, options, extent).map_err(|failed| failed.1)
 }
 
 /// Takes the lock of a directory, making it if it does not exist.
@@ -94,7 +79,7 @@ pub(super) fn open_under(
     dir: &Path,
     options: &OpenOptions,
     extent: Extent,
-) -> Result<Opened, (Lock, StoreError)> {
+) -> Result<Opened, Box<(Lock, StoreError)>> {
     let opened = look(dir, options, &lock, extent).and_then(|looked| match looked.findings.damage() {
         Some(what) => Err(StoreError::Damaged { what }),
         None => go_on(dir, looked),
@@ -104,7 +89,7 @@ pub(super) fn open_under(
             beside::clean(dir);
             Ok(Opened { trees, durability, commits, content, rows, rolled_back, lock })
         }
-        Err(error) => Err((lock, error)),
+        Err(error) => Err(Box::new((lock, error))),
     }
 }
 
@@ -318,13 +303,6 @@ fn cannot_open(dir: &Path, error: io::Error) -> StoreError {
     Failure::new(format!("open the state directory `{}`", dir.display()), error).error()
 }
 
-fn known(dir: &Path, found: u32) -> Result<(), StoreError> {
-    if found > FORMAT {
-        return Err(StoreError::TooNew { path: dir.display().to_string(), found, known: FORMAT });
-    }
-    Ok(())
-}
-
 fn make_private_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
@@ -373,41 +351,11 @@ fn not_opened(dir: &Path, error: sled::Error) -> StoreError {
     }
 }
 
-fn read_format(trees: &Trees) -> Result<Option<u32>, StoreError> {
-    let Some(stored) = trees.get(Tree::Meta, FORMAT_KEY)? else { return Ok(None) };
-    let number = values::from_number(FORMAT_KEY, &stored)?;
-    match u32::try_from(number) {
-        Ok(format) if format > 0 => Ok(Some(format)),
-        _ => Err(Tree::Meta.damaged(FORMAT_KEY, "not a version of the format")),
-    }
-}
-
 /// The format is the first row ever written, so rows without it are not ours.
 fn empty_without_format(dir: &Path, walked: &[TreeFindings]) -> Result<(), StoreError> {
     let Some(tree) = walked.iter().find(|tree| tree.rows > 0) else { return Ok(()) };
     let what = format!("{}: the tree `{}` has rows, but no format is stored", at(dir), tree.name);
     Err(StoreError::Damaged { what })
-}
-
-/// Writes the format of a new state, or of one that an older version has left,
-/// and what its rows add up to. Answers that.
-fn write_format(trees: &Trees, commits: u64, sums: &Sums) -> Result<Content, StoreError> {
-    let (mut content, mut hours, mut meta) = (sums.kept, sled::Batch::default(), sled::Batch::default());
-    for (hour, sum) in &sums.hours {
-        content.add(Tree::Hours, hour, &sum.to_bytes());
-        hours.insert(hour.as_slice(), sum.to_bytes());
-    }
-    meta.insert(FORMAT_KEY, &u64::from(FORMAT).to_be_bytes());
-    meta.insert(CONTENT_KEY, content.at(commits));
-    let all = trees.all();
-    let written =
-        (&all[Tree::Hours as usize], &all[Tree::Meta as usize]).transaction(|(of_hours, of_meta)| {
-            of_hours.apply_batch(&hours)?;
-            of_meta.apply_batch(&meta)?;
-            Ok::<_, ConflictableTransactionError<Infallible>>(())
-        });
-    written.map_err(|error| Failure::new("write the format of the state", error).error())?;
-    Ok(content)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     OpenOptions, Store, UnixMs,
     sled_store::{
-        open::FORMAT,
+        format::FORMAT,
         walk::{TreeFindings, verify},
     },
 };
