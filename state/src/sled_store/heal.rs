@@ -52,7 +52,7 @@ impl SledStore {
         plan: impl FnOnce(CursorsFile) -> CursorsFile,
     ) -> Result<(SledStore, Option<Healed>), StoreError> {
         let lock = open::lock(dir)?;
-        let healed = match open::open_under(lock, dir, &options) {
+        let healed = match open::open_under(lock, dir, &options).map_err(|refused| *refused) {
             Ok(opened) => return Ok((SledStore::start(dir, opened, &options)?, None)),
             Err((lock, StoreError::Damaged { what })) => {
                 let healed = heal(dir, &options, what, at, stamp, plan);
@@ -104,7 +104,7 @@ fn heal(
 
 /// Makes a state that holds nothing but cursors, and closes it.
 fn furnish(dir: &Path, options: &OpenOptions, cursors: &CursorsFile, at: UnixMs) -> Result<(), StoreError> {
-    let opened = open::open_under(open::lock(dir)?, dir, options).map_err(|(_, error)| error)?;
+    let opened = open::open_under(open::lock(dir)?, dir, options).map_err(|refused| refused.1)?;
     let mut overlay = Overlay::over(&opened.trees);
     for (tenant, streams) in &cursors.tenants {
         decide::import(&mut overlay, tenant, streams.clone(), false, at)?;

@@ -63,7 +63,7 @@ pub(super) struct Looked {
 }
 
 pub(super) fn open(dir: &Path, options: &OpenOptions) -> Result<Opened, StoreError> {
-    open_under(lock(dir)?, dir, options).map_err(|(_, error)| error)
+    open_under(lock(dir)?, dir, options).map_err(|refused| refused.1)
 }
 
 /// Takes the lock of a directory, making it if it does not exist.
@@ -77,7 +77,7 @@ pub(super) fn open_under(
     lock: Lock,
     dir: &Path,
     options: &OpenOptions,
-) -> Result<Opened, (Lock, StoreError)> {
+) -> Result<Opened, Box<(Lock, StoreError)>> {
     let opened = look(dir, options, &lock).and_then(|looked| match looked.findings.damage() {
         Some(what) => Err(StoreError::Damaged { what }),
         None => go_on(dir, looked),
@@ -87,7 +87,7 @@ pub(super) fn open_under(
             beside::clean(dir);
             Ok(Opened { trees, durability, commits, content, rolled_back, lock })
         }
-        Err(error) => Err((lock, error)),
+        Err(error) => Err(Box::new((lock, error))),
     }
 }
 
