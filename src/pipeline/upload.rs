@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{Instrument, field::Empty, error_span};
+use tracing::{Instrument, error_span, field::Empty};
 
 use super::Stopped;
 use crate::{

@@ -48,7 +48,9 @@ async fn a_running_opgraph_answers_for_itself_and_its_store_is_not_opened() {
         let streams = tenant["streams"].as_object().unwrap();
         let all = streams.len() == 3 && streams.values().all(|stream| stream["state"] == "caught up");
         // What is read from the state may be seconds old.
-        all && tenant["snapshots"]["state"] == "caught up" && tenant["snapshots"]["vaults"] == 60 && tenant["streams"]["itemusages"]["events"] == 165
+        all && tenant["snapshots"]["state"] == "caught up"
+            && tenant["snapshots"]["vaults"] == 60
+            && tenant["streams"]["itemusages"]["events"] == 165
     };
     shown.until("/api/status", caught_up).await;
     let mode = fs::metadata(place.path(SOCKET)).unwrap().permissions().mode();

@@ -94,7 +94,8 @@ async fn no_token_is_on_the_page_in_the_metrics_or_over_the_socket() {
     // At every level, in every task: a request that failed says whose it was.
     let status: serde_json::Value = serde_json::from_str(&outputs[0].1).unwrap();
     let failed = status["warnings"].as_array().unwrap().iter();
-    let failed: Vec<_> = failed.filter(|it| it["text"].as_str().unwrap().starts_with("request failed")).collect();
+    let failed: Vec<_> =
+        failed.filter(|it| it["text"].as_str().unwrap().starts_with("request failed")).collect();
     assert!(failed.len() > 3 && failed.iter().all(|it| it["tenant"].is_string()), "{failed:#?}");
     for (of, path, headers) in [
         ("the page", "/", bearer.clone()),
