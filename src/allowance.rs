@@ -9,7 +9,7 @@ const UNIT: usize = 1024;
 
 /// What all tenants of the process share of one kind of memory.
 #[derive(Clone, Debug)]
-pub struct Common {
+pub struct Pool {
     permits: Arc<Semaphore>,
     units: u32,
 }
@@ -23,10 +23,10 @@ pub struct Common {
 /// share at worst, and do not stop them.
 #[derive(Clone, Debug)]
 pub struct Allowance {
-    own: Common,
+    own: Pool,
     /// The most that the tenant may have of what is common.
-    most: Common,
-    common: Common,
+    most: Pool,
+    common: Pool,
 }
 
 /// Bytes that were taken; given back when this is dropped.
@@ -37,11 +37,11 @@ pub struct Share {
     _permits: Box<[OwnedSemaphorePermit]>,
 }
 
-impl Common {
+impl Pool {
     /// Shares so many bytes.
-    pub fn new(bytes: usize) -> Common {
+    pub fn new(bytes: usize) -> Pool {
         let units = (bytes / UNIT).min(Semaphore::MAX_PERMITS).min(u32::MAX as usize);
-        Common { permits: Arc::new(Semaphore::new(units)), units: units as u32 }
+        Pool { permits: Arc::new(Semaphore::new(units)), units: units as u32 }
     }
 
     /// How many bytes there are in all.
@@ -78,14 +78,14 @@ impl Common {
 
 impl Allowance {
     /// An allowance of `own` bytes, and up to `most` of what is `common`.
-    pub fn of(common: &Common, own: usize, most: usize) -> Allowance {
+    pub fn of(common: &Pool, own: usize, most: usize) -> Allowance {
         // With nothing at all of its own a tenant could be stopped by the others.
-        Allowance { own: Common::new(own.max(UNIT)), most: Common::new(most), common: common.clone() }
+        Allowance { own: Pool::new(own.max(UNIT)), most: Pool::new(most), common: common.clone() }
     }
 
     /// An allowance that shares nothing with anybody.
     pub fn alone(bytes: usize) -> Allowance {
-        Allowance::of(&Common::new(0), bytes, 0)
+        Allowance::of(&Pool::new(0), bytes, 0)
     }
 
     /// How many bytes the tenant may have at most.
@@ -155,7 +155,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_tenant_goes_on_with_its_own_while_others_hold_all_that_is_common() {
-        let common = Common::new(100 * KB);
+        let common = Pool::new(100 * KB);
         let stuck: Vec<Allowance> = (0..4).map(|_| Allowance::of(&common, 10 * KB, 50 * KB)).collect();
         let mut held = Vec::new();
         for allowance in &stuck {
@@ -178,7 +178,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn none_takes_more_than_its_bound_and_all_together_no_more_than_there_is() {
-        let common = Common::new(100 * KB);
+        let common = Pool::new(100 * KB);
         let one = Allowance::of(&common, 10 * KB, 50 * KB);
         let mut held: Vec<Share> = std::iter::from_fn(|| one.try_take(KB)).collect();
         assert_eq!(held.len(), 60);
@@ -203,7 +203,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn twenty_tenants_get_the_same_of_what_is_common() {
-        let common = Common::new(64 * KB);
+        let common = Pool::new(64 * KB);
         let start = Instant::now();
         let tasks: Vec<_> = (0..20)
             .map(|_| {
@@ -229,7 +229,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_gives_up_waiting_takes_nothing_with_him() {
-        let allowance = Allowance::of(&Common::new(10 * KB), 10 * KB, 10 * KB);
+        let allowance = Allowance::of(&Pool::new(10 * KB), 10 * KB, 10 * KB);
         let held = (allowance.take(10 * KB).await, allowance.take(4 * KB).await);
         assert!(tokio::time::timeout(Duration::from_secs(1), allowance.take(8 * KB)).await.is_err());
         drop(held);

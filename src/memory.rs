@@ -6,7 +6,7 @@
 //! else can take ([`crate::allowance`]).
 
 use crate::{
-    allowance::{Allowance, Common},
+    allowance::{Allowance, Pool},
     pipeline::Limits,
     sink::UploadLimits,
     stream::Texts,
@@ -101,7 +101,7 @@ pub struct Memory {
 /// A kind of memory that all tenants share.
 #[derive(Clone, Debug)]
 struct Divided {
-    common: Common,
+    common: Pool,
     /// What is each tenant's own.
     own: usize,
     /// What a tenant may have of what is common.
@@ -114,10 +114,10 @@ impl Divided {
         let even = bytes / tenants;
         if even >= enough {
             // Nobody has a use for the rest, until more tenants come.
-            return Divided { common: Common::new(bytes - enough * tenants), own: enough, most: 0 };
+            return Divided { common: Pool::new(bytes - enough * tenants), own: enough, most: 0 };
         }
         let own = even / 2;
-        Divided { common: Common::new(bytes - own * tenants), own, most: enough - own }
+        Divided { common: Pool::new(bytes - own * tenants), own, most: enough - own }
     }
 
     /// So many more tenants get what is their own out of what is common, which

@@ -39,7 +39,10 @@ pub type End = Result<Drained, RunError>;
 
 /// The tenants that there are, for whoever shows them. Clones share the list.
 #[derive(Clone, Debug, Default)]
-pub struct Roster(Arc<Mutex<Vec<(Arc<str>, Arc<Meter>)>>>);
+pub struct Roster(Arc<Mutex<Vec<Listed>>>);
+
+/// A tenant's name, and its counters.
+type Listed = (Arc<str>, Arc<Meter>);
 
 impl Roster {
     /// Every tenant with its counters, in the order of the configuration; one
@@ -53,7 +56,7 @@ impl Roster {
         Roster(Arc::new(Mutex::new(tenants)))
     }
 
-    fn set(&self, tenants: Vec<(Arc<str>, Arc<Meter>)>) {
+    fn set(&self, tenants: Vec<Listed>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = tenants;
     }
 }

@@ -268,11 +268,10 @@ impl Config {
 
     /// Reads the text of the main file, and the tenants `beside` it.
     fn of_files(text: &str, path: &Path, beside: Option<&Path>) -> Result<Config, ConfigError> {
-        let files;
         let mut problems = error::Problems::in_file(text, path);
         let root = read::root(text, &mut problems);
         let home = path.parent().unwrap_or(Path::new(""));
-        files = folder::files(&root, beside, home, path, &mut problems);
+        let files = folder::files(&root, beside, home, path, &mut problems);
         let mut groups = Vec::new();
         for (path, text) in &files {
             let number = problems.begin(text.as_deref().unwrap_or(""), path);

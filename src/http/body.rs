@@ -198,7 +198,7 @@ mod tests {
     fn no_more_than_a_chunk_of_text_is_held_while_it_is_compressed() {
         let mut writer = BodyWriter::new(true);
         for n in 0..100_000 {
-            writer.push(&format!("{{\"_key\":\"k{n}\"}},"));
+            writer.push(format!("{{\"_key\":\"k{n}\"}},"));
         }
         assert!(writer.len() > 40 * CHUNK && writer.text.capacity() <= 2 * CHUNK);
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use opgraph::{
-    allowance::{Allowance, Common},
+    allowance::{Allowance, Pool},
     pipeline::{self, Limits, Run},
     sink::memory::MemorySink,
 };
@@ -23,12 +23,12 @@ const OWN: usize = 100 << 10;
 /// Events of each stream.
 const EVENTS: usize = 5_000;
 
-fn allowance(common: &Common) -> Allowance {
+fn allowance(common: &Pool) -> Allowance {
     Allowance::of(common, OWN, COMMON / 2)
 }
 
 /// Tenants whose sinks take nothing, for ever; answers what each has read.
-async fn standing(tenants: usize, common: &Common) -> Vec<(Arc<Scripted>, JoinHandle<()>)> {
+async fn standing(tenants: usize, common: &Pool) -> Vec<(Arc<Scripted>, JoinHandle<()>)> {
     let mut all = Vec::new();
     for number in 0..tenants {
         let source = Scripted::new(1_000_000, 100, number as u64, Trouble::default());
@@ -44,7 +44,7 @@ async fn standing(tenants: usize, common: &Common) -> Vec<(Arc<Scripted>, JoinHa
 }
 
 /// Has a tenant catch up; answers how long it took.
-async fn caught_up(common: &Common) -> Duration {
+async fn caught_up(common: &Pool) -> Duration {
     let source = Scripted::new(EVENTS, 100, 7, Trouble::default());
     let (sink, store) = (Arc::new(MemorySink::default()), MemoryStore::default());
     let claim = support::claim(&store, "well").await;
@@ -61,8 +61,8 @@ async fn caught_up(common: &Common) -> Duration {
 
 #[tokio::test(start_paused = true)]
 async fn tenants_whose_sinks_stand_still_stop_no_other_and_hold_no_more_than_there_is() {
-    let alone = caught_up(&Common::new(COMMON)).await;
-    let common = Common::new(COMMON);
+    let alone = caught_up(&Pool::new(COMMON)).await;
+    let common = Pool::new(COMMON);
     let stuck = standing(10, &common).await;
     tokio::time::sleep(Duration::from_secs(3600)).await;
     let read = || stuck.iter().map(|(source, _)| *source.answered.lock().unwrap()).sum::<usize>();

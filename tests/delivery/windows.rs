@@ -160,8 +160,9 @@ async fn every_event_of_the_borders_is_delivered_once() {
     let run = run(&claim, source.clone(), sink.clone(), store.clone(), 4);
     let meter = run.meter.clone();
     pipeline::run(run).await.unwrap();
+    let stands = stands(&store).await;
     let held = sink.held();
-    assert_eq!((held.repeated, stands(&store).await.events), (0, EVENTS as u64));
+    assert_eq!((held.repeated, stands.events), (0, EVENTS as u64));
     assert!((0..EVENTS).all(|number| held.records.contains_key(&key(OF, number))));
     // The live cursor starts where an event happened, and the last window ends behind it.
     assert_eq!(source.first_reads(false), [Cursor::Since(START.plus((DAYS - 2) * DAY))]);

@@ -115,7 +115,9 @@ fn every_command_and_flag_that_is_mentioned_exists() {
             let wrong = match code.split_whitespace().next() {
                 Some("opgraph") => unknown(&code, &whole),
                 // A flag alone is one of ours, but where others are measured.
-                Some(flag) if flag.len() > 2 && flag.starts_with("--") && !path.ends_with("PERFORMANCE.md") => {
+                Some(flag)
+                    if flag.len() > 2 && flag.starts_with("--") && !path.ends_with("PERFORMANCE.md") =>
+                {
                     let flag = flag.split('=').next().unwrap();
                     (!all.contains(flag)).then(|| flag.to_owned())
                 }

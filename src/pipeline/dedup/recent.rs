@@ -46,7 +46,7 @@ impl Slot {
         (self.0 >> 14) as usize
     }
 
-    fn from_home(self) -> u32 {
+    fn distance(self) -> u32 {
         self.0 >> 7 & 0x7f
     }
 
@@ -124,7 +124,7 @@ impl Recent {
         let halves = [id.0 as u64 ^ self.seed, (id.0 >> 64) as u64];
         let product = u128::from(halves[0]) * u128::from(halves[1]);
         let mixed = (product >> 64) as u32 ^ product as u32 ^ (product >> 32) as u32;
-        (u64::from(mixed) * self.slots.len() as u64 >> 32) as usize
+        ((u64::from(mixed) * self.slots.len() as u64) >> 32) as usize
     }
 
     fn after(&self, at: usize) -> usize {
@@ -140,7 +140,7 @@ impl Recent {
         loop {
             let slot = self.slots[at];
             // Whoever is nearer to home than we are would have made room for us.
-            if slot == Slot::EMPTY || slot.from_home() < far {
+            if slot == Slot::EMPTY || slot.distance() < far {
                 return None;
             }
             if slot.tag() == tag && is(self, slot) {
@@ -160,11 +160,11 @@ impl Recent {
                 self.slots[at] = slot;
                 return true;
             }
-            if there.from_home() < slot.from_home() {
+            if there.distance() < slot.distance() {
                 self.slots[at] = slot;
                 slot = there;
             }
-            if slot.from_home() == FURTHEST {
+            if slot.distance() == FURTHEST {
                 return false;
             }
             (at, slot) = (self.after(at), slot.further());
@@ -177,7 +177,7 @@ impl Recent {
         loop {
             let next = self.after(at);
             let slot = self.slots[next];
-            if slot == Slot::EMPTY || slot.from_home() == 0 {
+            if slot == Slot::EMPTY || slot.distance() == 0 {
                 self.slots[at] = Slot::EMPTY;
                 return;
             }
@@ -275,7 +275,7 @@ mod tests {
         }
         assert_eq!((recent.len(), recent.bytes() / MOST), (MOST, 21));
         assert!(is_whole(&recent));
-        let furthest = recent.slots.iter().filter(|slot| **slot != Slot::EMPTY).map(|slot| slot.from_home());
+        let furthest = recent.slots.iter().filter(|slot| **slot != Slot::EMPTY).map(|slot| slot.distance());
         assert!(furthest.max() < Some(FURTHEST / 2), "there is room to spare");
     }
 
