@@ -55,8 +55,7 @@ impl Common {
     }
 
     /// How many bytes nobody holds.
-    #[cfg(test)]
-    pub(crate) fn left(&self) -> usize {
+    pub fn left(&self) -> usize {
         self.permits.available_permits() * UNIT
     }
 
@@ -87,6 +86,16 @@ impl Allowance {
     /// An allowance that shares nothing with anybody.
     pub fn alone(bytes: usize) -> Allowance {
         Allowance::of(&Common::new(0), bytes, 0)
+    }
+
+    /// How many bytes the tenant may have at most.
+    pub fn bytes(&self) -> usize {
+        self.own.bytes() + self.most.bytes()
+    }
+
+    /// How many bytes the tenant has.
+    pub fn taken(&self) -> usize {
+        self.own.taken() + self.most.taken()
     }
 
     /// Waits until so many bytes may be had.

@@ -28,6 +28,8 @@ pub mod tenants;
 
 pub mod telemetry;
 
+pub mod admin;
+
 pub mod clock;
 
 pub mod config;

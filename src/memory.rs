@@ -9,6 +9,7 @@ use crate::{
     allowance::{Allowance, Common},
     pipeline::Limits,
     sink::UploadLimits,
+    stream::Texts,
 };
 
 const KIB: usize = 1 << 10;
@@ -17,10 +18,14 @@ const MIB: usize = 1 << 20;
 /// What the process may take, unless configured.
 pub const MAX_MEMORY: usize = 256 * MIB;
 
-/// Code, threads with their stacks and the allocator's own, connections, the
-/// buffers of the stages that are at work: what there is at full speed with
-/// every ceiling at its lowest (measured: docs/PERFORMANCE.md).
-const BASE: usize = 24 * MIB;
+/// Code, threads with their stacks, the database, what the allocator keeps,
+/// connections, and the buffers of the stages that are at work: what there is
+/// at full speed with every ceiling at its lowest (measured: docs/PERFORMANCE.md).
+const BASE: usize = 56 * MIB;
+/// The buffers of another tenant's stages while they are at work (half-full
+/// bodies with their compressors, a page on its way from one buffer to the
+/// next), and how many tenants are at work at one moment on the cores there are.
+const AT_WORK: (usize, usize) = (4 * MIB, 16);
 /// A tenant that is only polled (measured: docs/PERFORMANCE.md).
 const IDLE: usize = 40 * KIB;
 /// The least there must be to divide: with less, a page would travel alone.
@@ -72,8 +77,9 @@ fn many(tenants: usize) -> String {
 ///
 /// | part                                   | of what is left | one tenant at most | its own     |
 /// |----------------------------------------|-----------------|--------------------|-------------|
-/// | program                                |                 |                    | 24 MB       |
-/// | a tenant that is only polled           |                 |                    | 40 KB each  |
+/// | program, with one tenant at work       |                 |                    | 56 MB       |
+/// | each of 15 more tenants at work        |                 |                    | 4 MB        |
+/// | a tenant that is only polled           |                 |                    | 40 KB       |
 /// | then, of what is left:                 |                 |                    |             |
 /// | the state's cache                      | 1/8             |                    | at most 32 MB |
 /// | ids that dedup remembers               | 3/8             | 16.5 MB            | an even part, at least 1 MB |
@@ -89,6 +95,7 @@ pub struct Memory {
     pages: Divided,
     flying: Divided,
     waiting: Divided,
+    texts: Texts,
 }
 
 /// A kind of memory that all tenants share.
@@ -114,9 +121,12 @@ impl Divided {
     }
 
     /// So many more tenants get what is their own out of what is common, which
-    /// those that were there go on sharing. What is in use at the moment stays.
+    /// those that were there go on sharing. Where that is little, they get less,
+    /// but never so little that they could not work: at worst there is a quarter
+    /// more than was divided, until the next start.
     fn seat(&mut self, more: usize, as_divided: &Divided) {
-        self.own = self.own.min(as_divided.own);
+        let least = if as_divided.most == 0 { as_divided.own } else { as_divided.own / 2 };
+        self.own = as_divided.own.min(self.own).min((self.common.left() / more).max(least));
         self.most = as_divided.most;
         self.common.shrink(self.own * more);
     }
@@ -140,16 +150,15 @@ impl Memory {
     ///
     /// [`TooLittle`], with what is needed at least.
     pub fn divide(max: usize, tenants: usize) -> Result<Memory, TooLittle> {
-        let tenants = tenants.max(1);
         let least = Memory::least(tenants);
         if max < least {
             return Err(TooLittle { given: max, tenants, least });
         }
-        Ok(Memory::of(max, tenants))
+        Ok(Memory::of(max, tenants.max(1)))
     }
 
     fn of(max: usize, tenants: usize) -> Memory {
-        let left = max - BASE - tenants * IDLE;
+        let left = max - Memory::fixed(tenants);
         Memory {
             max,
             tenants,
@@ -158,6 +167,7 @@ impl Memory {
             pages: Divided::new(left / 4, tenants, PAGES),
             flying: Divided::new(left / 8, tenants, FLYING),
             waiting: Divided::new(left / 8, tenants, WAITING),
+            texts: Texts::default(),
         }
     }
 
@@ -179,7 +189,12 @@ impl Memory {
 
     /// The least with which so many tenants can be run.
     pub fn least(tenants: usize) -> usize {
-        BASE + tenants * IDLE + LEAST
+        Memory::fixed(tenants.max(1)) + LEAST
+    }
+
+    /// What is not divided.
+    fn fixed(tenants: usize) -> usize {
+        BASE + tenants * IDLE + (tenants.min(AT_WORK.1) - 1) * AT_WORK.0
     }
 
     /// Bytes for the state's cache.
@@ -195,6 +210,11 @@ impl Memory {
     /// Bytes of one tenant's pages between the fetchers and the sink.
     pub fn pages(&self) -> Allowance {
         self.pages.allowance()
+    }
+
+    /// Memory for the texts of pages, of all tenants.
+    pub fn texts(&self) -> Texts {
+        self.texts.clone()
     }
 
     /// Bytes of one tenant's request bodies in flight.
@@ -237,7 +257,7 @@ mod tests {
                 let all = |part: &Divided| part.common.bytes() + tenants * part.own;
                 let parts = all(&memory.pages) + all(&memory.flying) + all(&memory.waiting);
                 let ids = if memory.ids == IDS.1 { 0 } else { tenants * STREAMS * memory.ids * ID };
-                let sum = BASE + tenants * IDLE + memory.cache + ids + parts;
+                let sum = Memory::fixed(tenants) + memory.cache + ids + parts;
                 assert!(sum <= max, "{tenants} tenants, {max} bytes: {sum}");
             }
         }
@@ -247,20 +267,16 @@ mod tests {
     fn tenants_that_come_later_get_what_is_theirs_out_of_what_is_common() {
         for (first, later) in [(1, 2), (1, 30), (3, 4), (20, 25), (20, 200), (200, 1000)] {
             let mut memory = Memory::divide(1 << 30, first).unwrap();
-            let bytes = |part: &Divided| part.common.left() + first * part.own;
-            let all = |memory: &Memory| [bytes(&memory.pages), bytes(&memory.flying), bytes(&memory.waiting)];
-            let (there, own) = (all(&memory), memory.pages.own);
+            let parts = |memory: &Memory| {
+                [&memory.pages, &memory.flying, &memory.waiting].map(|part| (part.common.left(), part.own))
+            };
+            let before = parts(&memory);
             memory.seat(later);
-            let seated = Memory::divide(1 << 30, later).unwrap();
-            assert_eq!(memory.pages.own, seated.pages.own.min(own), "{first} and {later}");
-            for ((part, was), of) in [&memory.pages, &memory.flying, &memory.waiting]
-                .into_iter()
-                .zip(there)
-                .zip([PAGES, FLYING, WAITING])
-            {
-                let before = Divided::new(was, first, of).own;
-                let sum = part.common.left() + first * before + (later - first) * part.own;
-                assert!(sum <= was + first * 1024, "{first} and {later}: {sum} of {was}");
+            for ((common, own), (left, new)) in before.into_iter().zip(parts(&memory)) {
+                let there = common + first * own;
+                let given = left + first * own + (later - first) * new;
+                assert!(given <= there / 4 * 5, "{first} and {later}: {given} of {there}");
+                assert!(new <= own && new * 5 > there / later, "{first} and {later}: {new} each of {there}");
             }
             // Fewer make no difference.
             let left = memory.pages.common.left();
@@ -278,6 +294,6 @@ mod tests {
             assert_eq!((refused.least, refused.tenants), (least, tenants));
         }
         let text = Memory::divide(10 << 20, 20).unwrap_err().to_string();
-        assert_eq!(text, "10 MB is too little for 20 tenants: at least 41 MB is needed");
+        assert_eq!(text, "10 MB is too little for 20 tenants: at least 133 MB is needed");
     }
 }

@@ -2,78 +2,18 @@
 //!
 //! The stages write, the progress display, the summary and `status` read.
 //! Counters only grow and hold nothing that a crash could lose: what matters is
-//! in the state.
+//! in the state. Each of them has a row in the table of `admin/metrics.rs`.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
-};
+mod instruments;
 
-use opgraph_state::UnixMs;
+use std::sync::Arc;
 
+pub use self::instruments::{Count, Gauge, Held, Latest, Level, Moment, Queue, Queues, Spread, Times};
 use crate::{
     graph::{Counts, RecordType, Records},
+    http::{Budget, Limits},
     stream::Stream,
 };
-
-/// A number that grows.
-#[derive(Debug, Default)]
-pub struct Count(AtomicU64);
-
-impl Count {
-    /// Adds to it.
-    pub fn add(&self, more: u64) {
-        self.0.fetch_add(more, Relaxed);
-    }
-
-    /// Reads it.
-    pub fn get(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-}
-
-/// A number that is replaced.
-#[derive(Debug, Default)]
-pub struct Gauge(AtomicU64);
-
-impl Gauge {
-    /// Replaces it.
-    pub fn set(&self, now: u64) {
-        self.0.store(now, Relaxed);
-    }
-
-    /// Reads it.
-    pub fn get(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-}
-
-/// A point in time that is replaced.
-#[derive(Debug)]
-pub struct Moment(AtomicI64);
-
-impl Default for Moment {
-    fn default() -> Moment {
-        Moment(AtomicI64::new(i64::MIN))
-    }
-}
-
-impl Moment {
-    /// Replaces it.
-    pub fn set(&self, at: UnixMs) {
-        self.0.store(at.0, Relaxed);
-    }
-
-    /// Replaces it if `at` is later.
-    pub fn advance(&self, at: UnixMs) {
-        self.0.fetch_max(at.0, Relaxed);
-    }
-
-    /// Reads it; `None` if it was never set.
-    pub fn get(&self) -> Option<UnixMs> {
-        Some(self.0.load(Relaxed)).filter(|at| *at != i64::MIN).map(UnixMs)
-    }
-}
 
 /// What a stream is doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,20 +47,15 @@ pub enum TenantState {
     Stopped(String),
 }
 
-/// A value that is replaced as a whole.
-#[derive(Debug, Default)]
-pub struct Latest<T>(Mutex<T>);
-
-impl<T: Clone> Latest<T> {
-    /// Replaces it.
-    pub fn set(&self, value: T) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = value;
-    }
-
-    /// Reads it.
-    pub fn get(&self) -> T {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
+/// What a tenant is configured to be, as far as it is shown.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// What it is for.
+    pub description: Option<String>,
+    /// Where its records go.
+    pub sinks: Vec<&'static str>,
+    /// Its account's limits.
+    pub limits: Limits,
 }
 
 /// What happened in one tenant since the process started, over all its runs.
@@ -128,28 +63,60 @@ impl<T: Clone> Latest<T> {
 pub struct Meter {
     streams: [StreamMeter; Stream::ALL.len()],
     records: [Count; RECORD_TYPES],
+    /// What it is configured to be.
+    pub about: Latest<About>,
     /// What it is doing.
     pub state: Latest<TenantState>,
+    /// What waits between its stages.
+    pub queues: Queues,
+    /// The account's rate budget, once a run has made it.
+    pub budget: Latest<Option<Arc<Budget>>>,
     /// Snapshots of vaults and items.
     pub snapshots: SnapshotMeter,
     /// Runs started.
     pub runs: Count,
+    /// Runs that failed and were followed by another.
+    pub restarts: Count,
     /// Uploads acknowledged.
     pub uploads: Count,
+    /// Uploads that are being filled or finished.
+    pub uploads_open: Level,
+    /// How long an upload took, from its first page to its ack.
+    pub upload_times: Times,
     /// Sync jobs opened at JupiterOne.
     pub jobs: Count,
+    /// Sync jobs that JupiterOne has finished.
+    pub jobs_finished: Count,
+    /// Sync jobs that take uploads.
+    pub jobs_uploading: Level,
+    /// Sync jobs that are being finalized.
+    pub jobs_finalizing: Level,
     /// Requests made, to whomever, repeats included.
     pub requests: Count,
+    /// Those among them that took from the rate budget.
+    pub budgeted: Count,
+    /// Answers that said that the account has no budget left.
+    pub throttled: Count,
     /// Failed requests that were repeated.
     pub retries: Count,
+    /// Streams that were parked.
+    pub parks: Count,
+    /// Streams, snapshots and tenants that were halted.
+    pub halts: Count,
     /// Bytes received in pages.
     pub bytes_in: Count,
     /// Bytes sent in uploads, as on the wire.
     pub bytes_out: Count,
     /// Commits made.
     pub commits: Count,
+    /// How long a commit took to be durable.
+    pub commit_times: Times,
+    /// When the last ack was committed.
+    pub acked_at: Moment,
     /// Events and records set aside.
     pub quarantined: Count,
+    /// Entries that are in quarantine.
+    pub in_quarantine: Gauge,
     /// Records whose raw data was dropped: to fit a request, or because nobody could read it.
     pub raw_data_dropped: Count,
     /// Records that JupiterOne took and reported it could not store, such as
@@ -170,6 +137,8 @@ pub struct Meter {
 /// What happened in one stream.
 #[derive(Debug, Default)]
 pub struct StreamMeter {
+    /// Above zero if a run is to read it.
+    pub wanted: Gauge,
     /// What it is doing.
     pub state: Latest<StreamState>,
     /// Pages read.
@@ -211,6 +180,8 @@ pub struct SnapshotMeter {
     pub state: Latest<StreamState>,
     /// Snapshots made whole.
     pub done: Count,
+    /// When the last of them was.
+    pub done_at: Moment,
     /// Snapshots that failed, or were not whole.
     pub failed: Count,
     /// Vaults named by the lists.
@@ -229,7 +200,10 @@ impl Meter {
     /// The tenant is started, again perhaps: what halted or was parked is so no more.
     pub fn begin(&self) {
         self.state.set(TenantState::Starting);
-        self.streams.iter().for_each(|stream| stream.state.set(StreamState::Starting));
+        for stream in &self.streams {
+            stream.state.set(StreamState::Starting);
+            stream.wanted.set(0);
+        }
         self.snapshots.state.set(StreamState::Starting);
     }
 

@@ -15,6 +15,7 @@ use crate::{
     sink::{
         Sink, SinkError, UploadLimits,
         both::Both,
+        files::{self, FilesSink},
         graph::GraphSink,
         jupiterone::{Home, JupiterOne, JupiterOneSettings, Plan},
     },
@@ -24,7 +25,7 @@ use crate::{
     },
     stream::{Mapping, Stream},
     supervisor::{Access, Outside, RunError, Shared, Tenant, supervise},
-    telemetry::Meter,
+    telemetry::{About, Meter, StreamState},
 };
 
 /// Supervises a configured tenant: with one sink, or with both.
@@ -40,8 +41,29 @@ pub async fn run<T: Store + Clone>(
 ) -> Result<Drained, RunError> {
     let tenant = resolve(&configured, pace, &shared.memory);
     let (events, connect) = (configured.events.clone(), configured.connect.clone());
+    let (name, files) = (configured.name.clone(), configured.files.clone());
     let runs = Runs { tenant, events, connect, shared: shared.clone(), meter: meter.clone() };
-    with_sinks(configured, &shared, &meter, runs).await
+    let drained = with_sinks(configured, &shared, &meter, runs).await?;
+    if let Some(dir) = files {
+        let outcome = outcome(&meter);
+        if outcome.vaults == files::Ended::Success {
+            files::settle(&dir, &name, &shared.store).await.map_err(Stopped::from)?;
+        }
+        let complete = tokio::task::spawn_blocking(move || files::complete(&dir, &name, &outcome));
+        complete.await.map_err(Stopped::Panic)?.map_err(Stopped::from)?;
+    }
+    Ok(drained)
+}
+
+/// How each part of a run ended, for the summary of its files.
+fn outcome(meter: &Meter) -> files::Outcome {
+    let ended = |state: StreamState| match state {
+        StreamState::CaughtUp => files::Ended::Success,
+        StreamState::Starting | StreamState::Parked(_) => files::Ended::Disabled,
+        StreamState::Reading | StreamState::Halted(_) => files::Ended::Failure,
+    };
+    let streams = Stream::ALL.iter().map(|stream| (*stream, ended(meter.stream(*stream).state.get())));
+    files::Outcome { streams: streams.collect(), vaults: ended(meter.snapshots.state.get()) }
 }
 
 /// Delivers entries of a tenant's quarantine again, to all its sinks; each is
@@ -73,7 +95,10 @@ async fn with_sinks<T: Store + Clone, J: Task>(
     meter: &Arc<Meter>,
     task: J,
 ) -> J::Answer {
-    let config::Tenant { name, jupiterone, graph, .. } = configured;
+    let config::Tenant { name, jupiterone, graph, files, .. } = configured;
+    if let Some(dir) = files {
+        return task.with(MakeFiles { dir, tenant: name }).await;
+    }
     let jupiterone = jupiterone.map(|settings| MakeJupiterOne {
         settings,
         tenant: name.as_str().into(),
@@ -177,6 +202,20 @@ fn resolve(configured: &config::Tenant, pace: Pace, memory: &Memory) -> Tenant {
     }
 }
 
+/// What is shown of a configured tenant.
+pub fn about(configured: &config::Tenant) -> About {
+    let sinks = [
+        (configured.jupiterone.is_some(), "JupiterOne"),
+        (configured.graph.is_some(), "local graph"),
+        (configured.files.is_some(), "files"),
+    ];
+    About {
+        description: configured.description.clone(),
+        sinks: sinks.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect(),
+        limits: configured.events.limits,
+    }
+}
+
 /// How a tenant is read: for ever, or until it has caught up. `None` when it
 /// is to be read for ever and polling is disabled.
 pub fn pace(configured: &config::Tenant, once: bool) -> Option<Pace> {
@@ -233,7 +272,8 @@ pub async fn jupiterone(settings: &config::JupiterOne) -> Result<JupiterOneSetti
     };
     let base_url = settings.base_url.clone();
     let resolved = JupiterOneSettings::new(base_url, settings.account.clone(), token, plan);
-    Ok(JupiterOneSettings { gzip: settings.gzip, limits: settings.upload, ..resolved })
+    let config::JupiterOne { gzip, job_events, upload: limits, .. } = *settings;
+    Ok(JupiterOneSettings { gzip, job_events, limits, ..resolved })
 }
 
 /// A token that cannot be read is for a person to mend.
@@ -348,6 +388,24 @@ impl MakeSink for MakeGraph {
     }
 }
 
+struct MakeFiles {
+    dir: PathBuf,
+    tenant: String,
+}
+
+impl MakeSink for MakeFiles {
+    type Sink = FilesSink;
+
+    async fn make(&self, _epoch: Epoch, _unsettled: Vec<UploadNote>) -> Result<FilesSink, SinkError> {
+        let (dir, tenant) = (self.dir.clone(), self.tenant.clone());
+        let open = move || FilesSink::open(&dir, &tenant, FilesSink::LIMITS);
+        let opened = tokio::task::spawn_blocking(open).await;
+        opened.unwrap_or_else(|error| {
+            Err(SinkError { doing: "open the files".to_owned(), remedy: Remedy::RETRY, cause: error.into() })
+        })
+    }
+}
+
 struct MakeBoth<A, B>(A, B);
 
 impl<A: MakeSink, B: MakeSink> MakeSink for MakeBoth<A, B> {
@@ -357,5 +415,23 @@ impl<A: MakeSink, B: MakeSink> MakeSink for MakeBoth<A, B> {
         let first = self.0.make(epoch, unsettled.clone()).await?;
         let second = self.1.make(epoch, unsettled).await?;
         Ok(Both::new(first, second))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tenants_do_not_poll_in_step_and_none_later_than_configured() {
+        let interval = Duration::from_secs(30);
+        let mut pauses: Vec<Duration> = (0..200).map(|n| spread(interval, &format!("tenant-{n}"))).collect();
+        pauses.sort();
+        assert!(pauses[0] >= interval.mul_f64(0.9) && pauses[199] <= interval, "{pauses:?}");
+        // They are spread over the whole tenth: no half of it holds nearly all.
+        let early = pauses.iter().filter(|pause| **pause < interval.mul_f64(0.95)).count();
+        assert!((60..140).contains(&early), "{early}");
+        assert_eq!(spread(interval, "acme"), spread(interval, "acme"));
+        assert_eq!(spread(Duration::from_secs(1), "acme"), Duration::from_secs(1));
     }
 }

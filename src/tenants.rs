@@ -48,6 +48,11 @@ impl Roster {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// A list that nothing changes.
+    pub fn of(tenants: Vec<(Arc<str>, Arc<Meter>)>) -> Roster {
+        Roster(Arc::new(Mutex::new(tenants)))
+    }
+
     fn set(&self, tenants: Vec<(Arc<str>, Arc<Meter>)>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = tenants;
     }
@@ -242,6 +247,7 @@ impl<T: Store + Clone> Tenants<T> {
         let name: Arc<str> = tenant.name.as_str().into();
         let meter = self.meters.entry(name.clone()).or_default().clone();
         meter.begin();
+        meter.about.set(tenant::about(&tenant));
         let closing = self.shared.closing.child_token();
         let shared = Shared { closing: closing.clone(), ..self.shared.clone() };
         let tokens = stamps(&tenant);
@@ -286,7 +292,7 @@ async fn run<T: Store + Clone>(
 /// Says that a tenant has halted, and how it goes on.
 fn tell(name: &Arc<str>, end: &End, meter: Option<&Arc<Meter>>) {
     let why = match end {
-        Err(error) => format!("{}. {}", chain(error), error.remedy().hint().unwrap_or_default()),
+        Err(error) => error.said(),
         Ok(drained) => match drained.halted.first() {
             Some((stream, failure)) => format!("`{}`: {}", stream.name(), chain(failure)),
             None => "none of its streams is read any more".to_owned(),

@@ -15,6 +15,8 @@ mod tenants;
 
 mod cli;
 
+mod admin;
+
 mod power;
 
 mod corpus;

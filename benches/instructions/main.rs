@@ -95,7 +95,7 @@ fn dedup(remembered: &mut Remembered, events: &mut Events) -> Vec<Fingerprint> {
 
 #[inline(never)]
 fn map(events: &Events, mapping: &Mapping, meter: &Meter) -> Records {
-    let mut records = Records::with_capacity(2 * events.bytes());
+    let mut records = Records::with_capacity(4 * events.bytes());
     events.map(mapping, &mut records);
     meter.mapped(&records);
     records

@@ -4,6 +4,7 @@
 //! cargo build --release
 //! cargo run --release -p opgraph-bench --bin tenants -- idle --tenants 1000 --interval 30 --seconds 120
 //! cargo run --release -p opgraph-bench --bin tenants -- saturated --tenants 20 --seconds 60
+//! cargo run --release -p opgraph-bench --bin tenants -- steady --tenants 200 --minutes 10
 //! ```
 //!
 //! The simulators run in one process of their own, the program as people run it in another, on fresh state. What is
@@ -15,6 +16,8 @@
 mod others;
 
 mod program;
+
+mod steady;
 
 use std::{
     path::{Path, PathBuf},
@@ -43,6 +46,8 @@ enum Part {
     Idle(Idle),
     /// Tenants of which more is waiting than they may read: events each, CPU, memory
     Saturated(Saturated),
+    /// Tenants at their daily work, one of which fails in every way: memory, lag of the others, exactness of all
+    Steady(steady::Steady),
     /// Be the other side
     #[command(hide = true)]
     Simulate { kind: String },
@@ -99,6 +104,7 @@ async fn main() -> Result<(), Failed> {
     match Bench::parse().part {
         Part::Idle(idle) => self::idle(&idle).await,
         Part::Saturated(saturated) => self::saturated(&saturated).await,
+        Part::Steady(steady) => steady::run(&steady).await,
         Part::Simulate { kind } => others::serve(serde_json::from_str(&kind)?).await,
     }
 }
@@ -156,7 +162,8 @@ impl Polled {
 
 async fn polled(program: &Path, idle: &Idle, tenants: usize) -> Result<Polled, Failed> {
     let dir = idle.place.fresh()?;
-    let mut others = Others::start(&Kind { accounts: 1, events: idle.events, per_minute: 10_000_000 })?;
+    let mut others =
+        Others::start(&Kind { accounts: 1, events: idle.events, per_minute: 10_000_000, rate: 0.0 })?;
     let settings =
         Tenants { tenants, interval: Some(idle.interval), per_minute: 10_000_000, max_memory: None };
     let mut running = Program::start(program, dir.path(), &others.accesses, &settings)?;
@@ -175,7 +182,7 @@ async fn polled(program: &Path, idle: &Idle, tenants: usize) -> Result<Polled, F
 async fn saturated(saturated: &Saturated) -> Result<(), Failed> {
     let Saturated { tenants, per_minute, seconds, place, max_memory } = saturated;
     let dir = place.fresh()?;
-    let kind = Kind { accounts: *tenants, events: 40_000 * seconds, per_minute: *per_minute };
+    let kind = Kind { accounts: *tenants, events: 40_000 * seconds, per_minute: *per_minute, rate: 0.0 };
     let mut others = Others::start(&kind)?;
     let settings = Tenants {
         tenants: *tenants,

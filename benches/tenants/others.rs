@@ -21,6 +21,8 @@ pub(crate) struct Kind {
     pub(crate) events: u64,
     /// Requests that each allows.
     pub(crate) per_minute: u32,
+    /// Events that arrive in each every second.
+    pub(crate) rate: f64,
 }
 
 /// How one account is reached.
@@ -51,6 +53,67 @@ enum Order {
     HoldBack,
     /// What became of each account.
     Ends,
+    /// How far behind some of the accounts are, the first one not among them.
+    Lags(usize),
+    /// What goes wrong with the first account from now on.
+    Ail(Ailment),
+    /// Nothing goes wrong any more.
+    Heal,
+}
+
+/// What may go wrong with an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Ailment {
+    /// 503 to every page.
+    EventsDown,
+    /// 429 to every page, with a second to wait.
+    Throttled,
+    /// Pages take 50 seconds.
+    Slow,
+    /// Connections are reset.
+    Reset,
+    /// Every cursor is refused.
+    CursorsRefused,
+    /// 503 to everything of JupiterOne.
+    JobsDown,
+    /// JupiterOne closes each job that is written to.
+    JobsClosed,
+    /// The token is refused.
+    Revoked,
+}
+
+impl Ailment {
+    /// Every one, the one that halts the tenant last.
+    pub(crate) const ALL: [Ailment; 8] = [
+        Ailment::EventsDown,
+        Ailment::Throttled,
+        Ailment::Slow,
+        Ailment::Reset,
+        Ailment::CursorsRefused,
+        Ailment::JobsDown,
+        Ailment::JobsClosed,
+        Ailment::Revoked,
+    ];
+
+    fn befall(self, simulator: &Simulator) {
+        let all = |calls: &[Endpoint], fault: Fault| {
+            for call in calls {
+                simulator.script(Script { endpoint: *call, nth: 1, fault: fault.clone(), times: u64::MAX });
+            }
+        };
+        let jobs = [Endpoint::Start, Endpoint::Entities, Endpoint::Finalize, Endpoint::Status];
+        let busy = |code, retry_after| Fault::Status { code, retry_after };
+        match self {
+            Ailment::EventsDown => all(&PAGES, busy(503, None)),
+            Ailment::Throttled => all(&PAGES, busy(429, Some(1))),
+            Ailment::Slow => all(&PAGES, Fault::Slow { ms: 50_000 }),
+            Ailment::Reset => all(&PAGES, Fault::Reset),
+            Ailment::CursorsRefused => all(&PAGES, Fault::RefusedCursor),
+            Ailment::JobsDown => all(&jobs, busy(503, None)),
+            Ailment::JobsClosed => all(&[Endpoint::Entities], Fault::CloseJob),
+            Ailment::Revoked => simulator.revoke_tokens(true),
+        }
+    }
 }
 
 /// Serves until the input ends.
@@ -60,6 +123,7 @@ pub(crate) async fn serve(kind: Kind) -> Result<(), Failed> {
         let config = Config {
             seed: number as u64 + 1,
             history: Duration::from_secs(100 * 86_400),
+            rate: kind.rate,
             limits: Limits { per_minute: kind.per_minute, per_hour: kind.per_minute.saturating_mul(50) },
             ..account(kind.events)
         };
@@ -79,6 +143,12 @@ pub(crate) async fn serve(kind: Kind) -> Result<(), Failed> {
                 Order::Requests => say(&simulators.iter().map(requests).sum::<u64>())?,
                 Order::HoldBack => simulators.iter().for_each(hold_back),
                 Order::Ends => say(&simulators.iter().map(end).collect::<Vec<_>>())?,
+                Order::Lags(some) => say(&lags(&simulators, some, kind.rate))?,
+                Order::Ail(ailment) => simulators.iter().take(1).for_each(|ill| ailment.befall(ill)),
+                Order::Heal => simulators.iter().take(1).for_each(|ill| {
+                    ill.calm();
+                    ill.revoke_tokens(false);
+                }),
             }
         }
         Ok(())
@@ -88,6 +158,17 @@ pub(crate) async fn serve(kind: Kind) -> Result<(), Failed> {
 fn requests(simulator: &Simulator) -> u64 {
     let asked = simulator.report().requests;
     PAGES.iter().filter_map(|endpoint| asked.get(endpoint)).sum()
+}
+
+/// Seconds of events that have arrived and were not served, of accounts spread over all.
+fn lags(simulators: &[Simulator], some: usize, rate: f64) -> Vec<f64> {
+    let step = (simulators.len() / some.max(1)).max(1);
+    let behind = |simulator: &Simulator| {
+        let report = simulator.report();
+        let arrived: u64 = report.streams.values().map(|stream| stream.arrived).sum();
+        arrived.saturating_sub(report.served()) as f64 / rate
+    };
+    simulators.iter().skip(1).step_by(step).map(behind).collect()
 }
 
 fn hold_back(simulator: &Simulator) {
@@ -143,6 +224,17 @@ impl Others {
     /// No page is served any more: what was served can be committed.
     pub(crate) fn hold_back(&mut self) -> Result<(), Failed> {
         self.order(&Order::HoldBack)
+    }
+
+    /// How far behind some of the accounts are, in seconds, the first one not among them.
+    pub(crate) fn lags(&mut self, some: usize) -> Result<Vec<f64>, Failed> {
+        self.order(&Order::Lags(some))?;
+        self.read()
+    }
+
+    /// What goes wrong with the first account from now on, if anything.
+    pub(crate) fn ail(&mut self, ailment: Option<Ailment>) -> Result<(), Failed> {
+        self.order(&ailment.map_or(Order::Heal, Order::Ail))
     }
 
     /// What became of each account.

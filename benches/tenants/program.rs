@@ -64,6 +64,16 @@ impl Program {
         self.process.id()
     }
 
+    /// Has it read its configuration again.
+    pub(crate) fn reload(&self) -> Result<(), Failed> {
+        Ok(kill_process(Pid::from_child(&self.process), Signal::HUP)?)
+    }
+
+    /// How often it has logged this so far.
+    pub(crate) fn said(&self, what: &str) -> Result<usize, Failed> {
+        Ok(fs::read_to_string(&self.log)?.matches(what).count())
+    }
+
     /// Has it finish what is in flight.
     pub(crate) async fn stop(&mut self) -> Result<(), Failed> {
         kill_process(Pid::from_child(&self.process), Signal::TERM)?;

@@ -79,7 +79,8 @@ pub use oracle::{Expected, ExpectedRecord, Held, HeldInFull};
 
 mod report;
 pub use report::{
-    Comparison, ConnectReport, EXAMPLES, Finding, JobSeen, Jobs, LimitReport, Received, Report, Served,
+    Comparison, ConnectReport, EXAMPLES, Finding, JobEvent, JobSeen, Jobs, LimitReport, Received, Report,
+    Served,
 };
 
 mod bits;

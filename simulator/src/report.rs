@@ -165,6 +165,18 @@ pub struct JobSeen {
     pub entities: u64,
     /// Relationships uploaded.
     pub relationships: u64,
+    /// What people were told of it, in the order in which it came.
+    pub events: Vec<JobEvent>,
+}
+
+/// One event of a sync job, as people see it in JupiterOne.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobEvent {
+    /// Such as `step_start`. One that holds `error` marks the job as failed.
+    pub name: String,
+    /// A sentence.
+    pub description: String,
 }
 
 /// The held graph against what the served events must have become.

@@ -6,7 +6,7 @@ mod quarantine;
 
 mod simulated;
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{
     ArgAction, Args, Parser, Subcommand, ValueEnum,
@@ -85,7 +85,8 @@ pub enum Command {
     /// Check the configuration and the tokens
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Check),
-    /// Show how far each stream has come
+    /// Show how a running opgraph is, or how far each stream has come
+    #[command(after_help = STATUS_EXAMPLES)]
     Status(Status),
     /// Show or move the places up to which events have been committed
     #[command(subcommand)]
@@ -96,7 +97,7 @@ pub enum Command {
     /// See, deliver again or drop what was set aside
     #[command(subcommand)]
     Quarantine(Quarantine),
-    /// Print the data model: every entity, property and relationship
+    /// Print the data model (every entity, property and relationship), or every metric
     Schema(Schema),
     /// Write shell completions and man pages, for packages
     #[command(hide = true)]
@@ -115,12 +116,42 @@ pub struct Run {
     /// When only a person can go on, wait for SIGHUP or SIGTERM: for who is restarted whatever the exit code
     #[arg(long, conflicts_with = "once")]
     pub stay: bool,
+    /// Show a status page, metrics and health at this address; overrides the file
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub admin: Option<SocketAddr>,
     /// How many seconds a stop may take to finish what is in flight
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub drain: Duration,
+    /// Only this tenant of the configuration; with --once
+    #[arg(long, value_name = "NAME", requires = "once")]
+    pub tenant: Option<String>,
     /// Where the configuration comes from.
     #[command(flatten)]
     pub flags: Flags,
+    /// Where records go.
+    #[command(flatten)]
+    pub destination: Destination,
+}
+
+/// Where records go, if not where the configuration says.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Another destination")]
+pub struct Destination {
+    /// Write the files that JupiterOne's SDK reads (`j1-integration sync`), and nothing to what is
+    /// configured; with --once. Their state lies beside them: a new folder is filled from the start
+    /// on, an older one is gone on with
+    #[arg(long, value_enum, value_name = "files", requires = "out", hide_possible_values = true)]
+    pub sink: Option<RunSink>,
+    /// The folder for it: a new or empty one, or one that was filled before
+    #[arg(long, value_name = "DIR", requires = "sink")]
+    pub out: Option<PathBuf>,
+}
+
+/// What `--sink` can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RunSink {
+    /// Files of JupiterOne's SDK
+    Files,
 }
 
 /// `opgraph check`
@@ -144,6 +175,9 @@ pub struct Status {
     /// Write it as JSON
     #[arg(long)]
     pub json: bool,
+    /// Show it again and again, until Ctrl-C; with `--json`, one object a line
+    #[arg(short, long)]
+    pub watch: bool,
     /// Where the state is.
     #[command(flatten)]
     pub flags: FileFlags,
@@ -152,6 +186,9 @@ pub struct Status {
 /// `opgraph schema`
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Schema {
+    /// Of what
+    #[arg(value_enum, value_name = "WHAT", default_value_t = Described::Graph)]
+    pub of: Described,
     /// Write it as JSON
     #[arg(long)]
     pub json: bool,
@@ -163,6 +200,15 @@ pub struct Generate {
     /// Write into this folder, which is made if it is not there
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
+}
+
+/// What has a description.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Described {
+    /// Every entity, property and relationship
+    Graph,
+    /// Every metric
+    Metrics,
 }
 
 /// `opgraph cursors`
@@ -303,7 +349,8 @@ Examples:
   OP_EVENTS_TOKEN=… opgraph run --once
   opgraph run --events-token-file token --start 7d --streams signinattempts,auditevents
   JUPITERONE_API_KEY=… opgraph run --jupiterone-account ID --jupiterone-instance ID
-  opgraph run --config opgraph.toml
+  opgraph run --config opgraph.toml --admin 127.0.0.1:9184
+  opgraph run --once --sink files --out DIR    then: npx j1-integration sync -p DIR …
 
 Tokens come from the variables OP_EVENTS_TOKEN and JUPITERONE_API_KEY, from files that only their
 owner may read, or (in a configuration file) from 1Password's CLI. No flag takes one.
@@ -315,6 +362,14 @@ const CHECK_EXAMPLES: &str = "\
 Examples:
   opgraph check --config opgraph.toml
   OP_EVENTS_TOKEN=… opgraph check --connect";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  opgraph status --config opgraph.toml
+  opgraph status --watch
+
+A running opgraph answers for itself, over a socket in its state directory; if none runs, the state
+is read.";
 
 const REWIND_EXAMPLES: &str = "\
 Examples:
@@ -340,6 +395,10 @@ fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: u64 = text.parse().map_err(|_| "write whole seconds, such as `30`".to_owned())?;
     // Anything longer means the same, and must not overflow a clock.
     Ok(Duration::from_secs(seconds.min(365 * 24 * 3600)))
+}
+
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write it like `127.0.0.1:9184`".to_owned())
 }
 
 #[cfg(test)]

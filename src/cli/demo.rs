@@ -20,6 +20,7 @@ use super::{
     summary::Summary,
 };
 use crate::{
+    admin::Warnings,
     clock::Clock,
     config::{self, Config},
     graph::{EntityType, RecordType},
@@ -48,7 +49,7 @@ struct Findings<'a> {
 }
 
 /// Runs the command.
-pub(super) async fn run(demo: Demo, screen: Screen, quiet: bool) -> Result<(), Failed> {
+pub(super) async fn run(demo: Demo, screen: Screen, quiet: bool, warnings: Warnings) -> Result<(), Failed> {
     let say = |text: String| {
         if !quiet && !demo.json {
             out::print(text);
@@ -73,8 +74,9 @@ pub(super) async fn run(demo: Demo, screen: Screen, quiet: bool) -> Result<(), F
         tokens(&simulator).map_err(|error| Failed::new(Exit::Other, "write the tokens").because(error))?;
     let config = config(&demo, &simulator, tokens.path())?;
     let watched = !quiet && !demo.json;
-    let orders = Orders { once: true, stay: false, drain: Duration::from_secs(30), watched, reload: None };
-    let Ended { summaries, failed } = run::tenants(config, &orders, &screen, Clock::system()).await?;
+    let orders =
+        Orders { once: true, stay: false, drain: Duration::from_secs(30), watched, reload: None, warnings };
+    let Ended { summaries, failed, .. } = run::tenants(config, &orders, &screen, Clock::system()).await?;
     for summary in &summaries {
         say(summary.to_string());
     }
@@ -153,6 +155,7 @@ fn config(demo: &Demo, simulator: &Simulator, tokens: &Path) -> Result<Config, F
             source: config::InstanceSource::External,
         },
         gzip: true,
+        job_events: true,
         upload: JupiterOneSettings::LIMITS,
     };
     let tenant = config::Tenant {
@@ -178,13 +181,16 @@ fn config(demo: &Demo, simulator: &Simulator, tokens: &Path) -> Result<Config, F
         }),
         jupiterone: (demo.sink != DemoSink::Graph).then_some(jupiterone),
         graph: (demo.sink != DemoSink::Jupiterone).then(|| config::Graph { path: graph_path(&demo.dir) }),
+        files: None,
     };
-    Ok(Config {
+    let config = Config {
         state_dir: demo.dir.join("state"),
         max_memory: MAX_MEMORY,
         allow_custom_hosts: false,
+        admin: None,
         tenants: vec![tenant],
-    })
+    };
+    Ok(config.with_admin(demo.admin, &|name| std::env::var_os(name))?)
 }
 
 /// Has the oracle compare the local graph, record by record.

@@ -4,13 +4,23 @@ use std::io::{self, IsTerminal, Write};
 
 use indicatif::MultiProgress;
 use tracing_subscriber::{
-    EnvFilter,
+    EnvFilter, Layer,
+    filter::{LevelFilter, filter_fn},
     fmt::{MakeWriter, time::SystemTime},
+    layer::SubscriberExt,
+    registry,
+    util::SubscriberInitExt,
 };
 
+#[cfg(feature = "otlp")]
+use super::traces::{self, Traces};
 use super::{
     args::{Cli, Color, Command, Output},
     failed::{Exit, Failed},
+};
+use crate::{
+    admin::{Collect, Warnings},
+    clock::Clock,
 };
 
 /// Standard error, shared by logs and progress lines so that neither garbles the other.
@@ -24,7 +34,10 @@ impl Screen {
 }
 
 /// Starts logging. `OPGRAPH_LOG` overrides the level, in the words of tracing's `EnvFilter`.
-pub(crate) fn start(cli: &Cli, screen: &Screen) -> Result<(), Failed> {
+///
+/// `warnings` keeps the newest warnings and errors for those who look at the status.
+/// The answer has to be kept until the end: traces are sent from it.
+pub(crate) fn start(cli: &Cli, screen: &Screen, warnings: &Warnings) -> Result<Option<Traces>, Failed> {
     let Output { verbose, quiet, color } = cli.output;
     let terminal = io::stderr().is_terminal();
     let (usual, json) = match &cli.command {
@@ -56,16 +69,30 @@ pub(crate) fn start(cli: &Cli, screen: &Screen) -> Result<(), Failed> {
         Color::Never => false,
         Color::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
     };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(Lines(screen.clone()))
         .with_timer(SystemTime)
         .with_ansi(colors)
         .with_target(verbose > 0);
-    let started =
-        if json || !terminal { builder.json().flatten_event(true).try_init() } else { builder.try_init() };
-    started.map_err(|error| Failed::text(Exit::Other, format!("cannot start logging: {error}")))
+    let lines = if json || !terminal { lines.json().flatten_event(true).boxed() } else { lines.boxed() };
+    let kept = filter_fn(Collect::looks_at).with_max_level_hint(LevelFilter::WARN);
+    let kept = warnings.layer(Clock::system()).with_filter(kept);
+    let subscriber = registry().with(lines.with_filter(filter)).with(kept);
+    #[cfg(feature = "otlp")]
+    let (subscriber, traces) = match traces::wanted().then(traces::layer).transpose()? {
+        Some((layer, traces)) => (subscriber.with(Some(layer)), Some(traces)),
+        None => (subscriber.with(None), None),
+    };
+    #[cfg(not(feature = "otlp"))]
+    let traces = None;
+    let started = subscriber.try_init();
+    started.map_err(|error| Failed::text(Exit::Other, format!("cannot start logging: {error}")))?;
+    Ok(traces)
 }
+
+#[cfg(not(feature = "otlp"))]
+/// Nothing: this build sends no traces.
+pub(crate) type Traces = std::convert::Infallible;
 
 /// Writes each log line at once, with the progress lines out of its way.
 #[derive(Clone, Debug)]

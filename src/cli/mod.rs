@@ -10,6 +10,8 @@ mod descriptors;
 
 mod demo;
 
+mod destination;
+
 mod simulate;
 
 mod init;
@@ -17,6 +19,8 @@ mod init;
 mod check;
 
 mod status;
+
+mod doors;
 
 mod cursors;
 
@@ -42,6 +46,9 @@ mod failed;
 
 mod logs;
 
+#[cfg(feature = "otlp")]
+mod traces;
+
 mod memory;
 
 mod out;
@@ -59,7 +66,7 @@ use self::{
     failed::{Exit, Failed},
     logs::Screen,
 };
-use crate::secret::protect_process;
+use crate::{admin::Warnings, secret::protect_process};
 
 /// Runs the program: parses the arguments, does what they say, answers the exit code.
 ///
@@ -68,11 +75,11 @@ use crate::secret::protect_process;
 pub fn main() -> ExitCode {
     memory::give_large_buffers_back();
     let cli = Cli::parse();
-    let screen = Screen::new();
+    let (screen, warnings) = (Screen::new(), Warnings::default());
     let result = protect_process()
         .map_err(|error| Failed::new(Exit::Other, "protect the process's memory and files").because(error))
-        .and_then(|()| logs::start(&cli, &screen))
-        .and_then(|()| dispatch(cli, screen));
+        .and_then(|()| logs::start(&cli, &screen, &warnings))
+        .and_then(|_traces| dispatch(cli, screen, warnings));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
@@ -82,7 +89,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn dispatch(cli: Cli, screen: Screen) -> Result<(), Failed> {
+fn dispatch(cli: Cli, screen: Screen, warnings: Warnings) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         // They compress and resolve names; more than these would only queue for
@@ -93,8 +100,8 @@ fn dispatch(cli: Cli, screen: Screen) -> Result<(), Failed> {
     let quiet = cli.output.quiet;
     let result = runtime.block_on(async {
         match cli.command {
-            Command::Run(run) => run::run(run, screen, quiet).await,
-            Command::Demo(demo) => demo::run(demo, screen, quiet).await,
+            Command::Run(run) => run::run(run, screen, quiet, warnings).await,
+            Command::Demo(demo) => demo::run(demo, screen, quiet, warnings).await,
             Command::Simulate(simulate) => simulate::run(simulate).await,
             Command::Init(init) => init::run(*init),
             Command::Check(check) => check::run(check).await,

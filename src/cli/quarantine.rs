@@ -9,11 +9,13 @@ use tokio_util::sync::CancellationToken;
 use super::{
     args::{DropEntries, Entries, ListEntries, RetryEntries, ShowEntry},
     ask::agreed,
+    destination,
     failed::{Exit, Failed},
     out, run,
     status::ago,
 };
 use crate::{
+    admin::short_reason,
     clock::Clock,
     config::Config,
     graph::Written,
@@ -26,9 +28,6 @@ use crate::{
 
 /// Digits of an id that a list shows at least, as with git.
 const DIGITS: usize = 8;
-
-/// The most characters of a reason in a line: it may quote an event of any length.
-const LONGEST_REASON: usize = 160;
 
 /// One entry, and whose it is.
 struct Held {
@@ -145,6 +144,9 @@ struct Retried<'a> {
 /// `opgraph quarantine retry`
 pub(super) async fn retry(retry: RetryEntries) -> Result<(), Failed> {
     let config = Config::from_flags(&retry.flags)?;
+    // Only files ask for one tenant before anything is looked at.
+    let one = retry.tenant.as_deref().filter(|_| retry.destination.out.is_some());
+    let config = destination::of(config, retry.destination, one, &retry.flags.file).await?;
     let store = run::open(&config.state_dir).await?;
     let before = held(&store, retry.tenant.as_deref()).await?;
     let named = named(&before, &retry.entries)?;
@@ -299,16 +301,6 @@ fn digits(held: &[Held]) -> usize {
 
 fn entries(count: usize) -> String {
     if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
-}
-
-/// A reason that fits a line.
-pub(super) fn short_reason(reason: &str) -> String {
-    let mut short: String =
-        reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_REASON).collect();
-    if reason.chars().nth(LONGEST_REASON).is_some() {
-        short.push('…');
-    }
-    short
 }
 
 #[cfg(test)]

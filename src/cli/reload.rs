@@ -1,5 +1,7 @@
 //! SIGHUP: the configuration is read again.
 
+use std::net::SocketAddr;
+
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
@@ -17,13 +19,14 @@ use crate::{
 /// problem changes nothing and is told in the words of the start; so is a
 /// setting of the process that cannot change.
 pub(super) fn on_hangup(
-    flags: Flags,
+    flags: (Flags, Option<SocketAddr>),
     first: Config,
     wanted: mpsc::Sender<Vec<config::Tenant>>,
 ) -> Result<impl Future<Output = ()> + Send, Failed> {
     let mut hangups = listen()?;
     Ok(async move {
         while hangups.recv().await.is_some() {
+            info!("SIGHUP: reading the configuration again");
             let (flags, first) = (flags.clone(), first.clone());
             match tokio::task::spawn_blocking(move || again(&flags, &first)).await {
                 Ok(Some(tenants)) => {
@@ -54,9 +57,12 @@ fn listen() -> Result<Signal, Failed> {
 }
 
 /// Reads the tenants again; `None` if something is wrong, which has been told.
-fn again(flags: &Flags, first: &Config) -> Option<Vec<config::Tenant>> {
-    info!("SIGHUP: reading the configuration again");
-    let config = match Config::from_flags(flags) {
+pub(super) fn again(
+    (flags, admin): &(Flags, Option<SocketAddr>),
+    first: &Config,
+) -> Option<Vec<config::Tenant>> {
+    let config = Config::from_flags(flags);
+    let config = match config.and_then(|config| config.with_admin(*admin, &|name| std::env::var_os(name))) {
         Ok(config) => config,
         Err(refused) => {
             tell(refused.problems());

@@ -1,6 +1,6 @@
 //! `opgraph run`: all tenants, for ever or until they have caught up.
 
-use std::{path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use opgraph_state::{OpenOptions, SledStore};
 use tokio::{
@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 
 use super::{
     args::Run,
-    descriptors,
+    descriptors, destination, doors,
     failed::{Exit, Failed},
     heal,
     logs::Screen,
@@ -21,6 +21,7 @@ use super::{
     summary::Summary,
 };
 use crate::{
+    admin::{Site, Warnings},
     clock::Clock,
     config::{Config, Flags},
     http::{Client, ClientSettings},
@@ -30,17 +31,31 @@ use crate::{
 };
 
 /// Runs the command.
-pub(super) async fn run(run: Run, screen: Screen, quiet: bool) -> Result<(), Failed> {
-    let config = Config::from_flags(&run.flags)?;
+pub(super) async fn run(run: Run, screen: Screen, quiet: bool, warnings: Warnings) -> Result<(), Failed> {
+    if run.destination.sink.is_some() && !run.once {
+        let text = "files are written until everything is read: `--sink files` goes with `--once`";
+        return Err(Failed::text(Exit::Configuration, text).hint("add `--once`"));
+    }
+    let config = Config::from_flags(&run.flags)?.with_admin(run.admin, &|name| std::env::var_os(name))?;
+    let config = destination::of(config, run.destination, run.tenant.as_deref(), &run.flags.file).await?;
     if run.once {
         config.check_tokens()?;
     } else {
+        config.check_admin_token()?;
         reload::tokens(&config)?;
         reload::somebody(&config)?;
     }
-    let reload = (!run.once).then_some(run.flags);
-    let orders = Orders { once: run.once, stay: run.stay, drain: run.drain, watched: !quiet, reload };
-    let ended = tenants(config, &orders, &screen, Clock::system()).await?;
+    let reload = (!run.once).then_some((run.flags, run.admin));
+    let orders =
+        Orders { once: run.once, stay: run.stay, drain: run.drain, watched: !quiet, reload, warnings };
+    let mut ended = tenants(config.clone(), &orders, &screen, Clock::system()).await?;
+    if let Some(damage) = &ended.damage {
+        // An open leaves the ids out; the next one reads everything, and heals.
+        warn!(damage, "the state was found damaged behind its start: starting again");
+        let newest = orders.reload.as_ref().and_then(|from| reload::again(from, &config));
+        let config = Config { tenants: newest.unwrap_or_else(|| config.tenants.clone()), ..config };
+        ended = tenants(config, &orders, &screen, Clock::system()).await?;
+    }
     if run.once && !quiet {
         for summary in &ended.summaries {
             if run.json { out::json(summary)? } else { out::print(summary) }
@@ -59,8 +74,11 @@ pub(super) struct Orders {
     pub(super) drain: Duration,
     /// Show progress.
     pub(super) watched: bool,
-    /// Where the configuration is read again on SIGHUP; it is not if `None`.
-    pub(super) reload: Option<Flags>,
+    /// Where the configuration is read again on SIGHUP, and the address that a flag
+    /// put in place of its own; it is not read again if `None`.
+    pub(super) reload: Option<(Flags, Option<SocketAddr>)>,
+    /// What has gone wrong of late.
+    pub(super) warnings: Warnings,
 }
 
 /// How all tenants ended.
@@ -68,6 +86,8 @@ pub(super) struct Ended {
     pub(super) summaries: Vec<Summary>,
     /// The first failure, in the order of the configuration.
     pub(super) failed: Option<Failed>,
+    /// What was found damaged of the state, unless somebody wanted it all to end.
+    pub(super) damage: Option<String>,
 }
 
 /// Opens the state and runs every tenant, each on its own, until all have
@@ -93,21 +113,26 @@ pub(super) async fn tenants(
         None => tokio::spawn(reload::ignored()?),
     });
     let told_to_end = closing.clone();
+    let (site_store, state) = (store.clone(), store.clone());
     let (clock_too, drain) = (clock.clone(), orders.drain);
     let shared = Shared { store, client, budgets, memory, clock: clock_too, closing, drain };
 
     let started = Instant::now();
     let mut tenants = Tenants::new(shared, orders.once);
-    tenants.want(config.tenants);
     let roster = tenants.roster();
-    let watching = progress::show(roster.clone(), clock, screen.clone(), orders);
+    let site = Site::new(roster.clone(), site_store, orders.warnings.clone(), clock.clone());
+    // Before anything is read: an address that is taken is told at once.
+    let _doors = doors::open(config.admin, &config.state_dir, site).await?;
+    tenants.want(config.tenants);
+    let watching = progress::show(roster, clock, screen.clone(), orders);
     let watching = AbortOnDropHandle::new(tokio::spawn(watching));
     let mut looks = interval(LOOK_EVERY);
     let mut staying = false;
     loop {
         tokio::select! {
             more = tenants.next(), if !staying => if !more {
-                staying = orders.stay && !told_to_end.is_cancelled() && needs_a_person(&tenants);
+                let on_its_own = told_to_end.is_cancelled() || state.damage().is_some();
+                staying = orders.stay && !on_its_own && needs_a_person(&tenants);
                 if !staying {
                     break;
                 }
@@ -129,7 +154,8 @@ pub(super) async fn tenants(
     let ends = tenants.ends();
     let failed = ends.iter().find_map(|(name, _, end)| failure(name, end));
     let summaries = ends.iter().map(|(name, meter, _)| Summary::of(name, meter, took)).collect();
-    Ok(Ended { summaries, failed })
+    let damage = state.damage().filter(|_| !told_to_end.is_cancelled());
+    Ok(Ended { summaries, failed, damage })
 }
 
 /// Whether starting again, as it is, would be of no use or walk past a guard.

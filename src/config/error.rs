@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::secret::{SecretError, looks_like_a_token};
+use crate::secret::{SecretError, without_tokens};
 
 /// Why a configuration was refused: at least one problem.
 ///
@@ -204,17 +204,6 @@ impl<'t> Problems<'t> {
         let line_start = before.rfind('\n').map_or(0, |end| end + 1);
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
-}
-
-/// Leaves out what may be a token that was written in the wrong place.
-fn without_tokens(text: &str) -> String {
-    let ends = |char: char| !char.is_ascii_alphanumeric() && !"._-".contains(char);
-    let mask = |word: &str| match word.strip_suffix(ends) {
-        Some(rest) if looks_like_a_token(rest) => format!("…{}", &word[rest.len()..]),
-        None if looks_like_a_token(word) => "…".to_owned(),
-        _ => word.to_owned(),
-    };
-    text.split_inclusive(ends).map(mask).collect()
 }
 
 /// Finds what a person probably meant, if it is near enough to name.

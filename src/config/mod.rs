@@ -25,6 +25,7 @@ mod tests;
 
 use std::{
     ffi::OsString,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -62,6 +63,9 @@ pub const CONNECT_INTERVAL: Duration = Duration::from_secs(15 * 60);
 /// How many requests to Connect are in flight at once, unless configured.
 pub const CONNECTIONS: usize = 4;
 
+/// The variable that holds the token of the status page, when a flag asks for the page.
+pub const ADMIN_TOKEN: &str = "OPGRAPH_ADMIN_TOKEN";
+
 /// How many readers read each stream's past, unless configured.
 pub const READERS: usize = crate::pipeline::READERS;
 
@@ -74,8 +78,19 @@ pub struct Config {
     pub max_memory: usize,
     /// Whether tokens may go to hosts beyond 1Password's, JupiterOne's and loopback.
     pub allow_custom_hosts: bool,
+    /// Where a running opgraph shows itself; nowhere if `None`.
+    pub admin: Option<Admin>,
     /// The accounts. No two share a name, a graph file or a place in JupiterOne.
     pub tenants: Vec<Tenant>,
+}
+
+/// Where a running opgraph shows itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// The address. Not loopback's only with a token.
+    pub listen: SocketAddr,
+    /// Where the token is read from that everybody has to show, if there is one.
+    pub token: Option<TokenSource>,
 }
 
 /// One 1Password account and where its records go.
@@ -99,8 +114,10 @@ pub struct Tenant {
     pub connect: Option<Connect>,
     /// JupiterOne, if records go there.
     pub jupiterone: Option<JupiterOne>,
-    /// The local graph, if records go there. Never `None` without `jupiterone`.
+    /// The local graph, if records go there. Never `None` without `jupiterone` or `files`.
     pub graph: Option<Graph>,
+    /// A folder of JupiterOne SDK files, if records go there and nowhere else.
+    pub files: Option<PathBuf>,
 }
 
 /// What happens when a stream has caught up.
@@ -165,6 +182,8 @@ pub struct JupiterOne {
     pub plan: Plan,
     /// Whether request bodies are compressed.
     pub gzip: bool,
+    /// Whether people are told in JupiterOne how the jobs of an instance go.
+    pub job_events: bool,
     /// When an upload is finished.
     pub upload: UploadLimits,
 }
@@ -304,6 +323,27 @@ impl Config {
         Ok(Config { state_dir: state_dir.unwrap_or(config.state_dir), max_memory, ..config })
     }
 
+    /// Shows itself at another address, as a flag said. The token is the
+    /// file's, else the variable [`ADMIN_TOKEN`] if that is set.
+    ///
+    /// # Errors
+    ///
+    /// Other machines reach the address, and there is no token.
+    pub fn with_admin(self, listen: Option<SocketAddr>, env: Env<'_>) -> Result<Config, ConfigError> {
+        let Some(listen) = listen else { return Ok(self) };
+        let of_file = self.admin.and_then(|admin| admin.token);
+        let set = env(ADMIN_TOKEN).is_some_and(|value| !value.is_empty());
+        let token = of_file.or_else(|| set.then(|| TokenSource::Env(ADMIN_TOKEN.to_owned())));
+        match check::admin::refusal(listen, token.is_some()) {
+            Some((what, _)) => {
+                let hint =
+                    format!("set the variable {ADMIN_TOKEN} to a token of its own, or listen on 127.0.0.1");
+                Err(ConfigError::contradiction("--admin".to_owned(), what, hint))
+            }
+            None => Ok(Config { admin: Some(Admin { listen, token }), ..self }),
+        }
+    }
+
     /// Finds the state directory for commands that need nothing else: as given,
     /// else as the file says, else [`STATE_DIR`].
     ///
@@ -326,7 +366,22 @@ impl Config {
     ///
     /// Every token that cannot be read, and every file that others may read.
     pub fn check_tokens(&self) -> Result<(), ConfigError> {
-        ConfigError::unless_none(self.tenants.iter().flat_map(Tenant::token_problems).collect())
+        let tenants = self.tenants.iter().flat_map(Tenant::token_problems);
+        ConfigError::unless_none(self.admin_token_problem().into_iter().chain(tenants).collect())
+    }
+
+    /// Looks at the token of the status page alone: without it nobody may be let in.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or others may read its file.
+    pub fn check_admin_token(&self) -> Result<(), ConfigError> {
+        ConfigError::unless_none(self.admin_token_problem().into_iter().collect())
+    }
+
+    fn admin_token_problem(&self) -> Option<Problem> {
+        let error = self.admin.as_ref()?.token.as_ref()?.check().err()?;
+        Some(Problem::of_token("admin.token".to_owned(), &error))
     }
 
     /// Names the first setting of the process, not of a tenant, that is another
@@ -334,11 +389,15 @@ impl Config {
     pub fn fixed_but_changed(&self, new: &Config) -> Option<&'static str> {
         // All of them by name, so that no new one is forgotten. The hosts are
         // looked at while reading.
-        let Config { state_dir, max_memory, allow_custom_hosts: _, tenants: _ } = self;
+        let Config { state_dir, max_memory, allow_custom_hosts: _, admin, tenants: _ } = self;
         let by_default = |of: &Config| of.max_memory == Memory::by_default(of.tenants.len());
         let same_memory = *max_memory == new.max_memory || by_default(self) && by_default(new);
-        let changed = [("state_dir", *state_dir != new.state_dir), ("max_memory", !same_memory)];
-        changed.into_iter().find(|(_, changed)| *changed).map(|(key, _)| key)
+        let fixed = [
+            ("state_dir", *state_dir == new.state_dir),
+            ("max_memory", same_memory),
+            ("admin", *admin == new.admin),
+        ];
+        fixed.into_iter().find(|(_, same)| !same).map(|(key, _)| key)
     }
 }
 
@@ -362,4 +421,4 @@ impl Tenant {
 }
 
 /// How the environment is looked up; an argument, so that tests need not change their own.
-type Env<'e> = &'e dyn Fn(&str) -> Option<OsString>;
+pub type Env<'e> = &'e dyn Fn(&str) -> Option<OsString>;

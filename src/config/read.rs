@@ -12,9 +12,6 @@ use super::{
     tables::{KEYS, Root, TenantsFile},
 };
 
-/// What is planned, and refused until it works.
-const LATER: &[(&str, &str)] = &[("", "admin")];
-
 /// Which file a text is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum File {
@@ -110,12 +107,10 @@ fn unknown(wrong: &str, table: &[&str], file: File) -> (String, Option<String>) 
         ["tenant", "jupiterone"] => 3,
         ["tenant", "graph"] => 4,
         ["tenant", "connect"] => 5,
+        ["admin"] => 8,
         [.., "token"] => 6,
         _ => 7,
     };
-    if LATER.contains(&(table.join(".").as_str(), wrong)) {
-        return (format!("this version does not have `[{wrong}]`"), Some("remove the section".to_owned()));
-    }
     let (of_folder, at_top) = (file == File::Tenants, place == 0);
     if of_folder && at_top && KEYS[0].1.contains(&wrong) {
         let hint = "it concerns all tenants: write it into the main file";

@@ -35,6 +35,8 @@ pub(super) struct Root {
     pub(super) state_dir: Text,
     pub(super) max_memory: Text,
     pub(super) allow_custom_hosts: Option<bool>,
+    #[serde(default, deserialize_with = "table")]
+    pub(super) admin: Option<Given<AdminTable>>,
     pub(super) tenants: Text,
     #[serde(default)]
     pub(super) tenant: Vec<Given<TenantTable>>,
@@ -47,6 +49,15 @@ pub(super) struct Root {
 pub(super) struct TenantsFile {
     #[serde(default)]
     pub(super) tenant: Vec<Given<TenantTable>>,
+}
+
+/// `[admin]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AdminTable {
+    pub(super) listen: Text,
+    #[serde(default, deserialize_with = "table")]
+    pub(super) token: Option<Given<TokenTable>>,
 }
 
 /// `[[tenant]]`
@@ -114,6 +125,7 @@ pub(super) struct JupiterOneTable {
     pub(super) scope: Text,
     pub(super) source: Text,
     pub(super) gzip: Option<bool>,
+    pub(super) job_events: Option<bool>,
     pub(super) upload_age: Option<Given<DurationText>>,
     pub(super) upload_events: Option<Given<i64>>,
 }
@@ -197,7 +209,7 @@ impl<'de, T: Deserialize<'de>> de::Visitor<'de> for TableVisitor<T> {
 
 /// The keys of each table. The table is named as a person writes it.
 pub(super) const KEYS: &[(&str, &[&str])] = &[
-    ("the top of the file", &["state_dir", "max_memory", "allow_custom_hosts", "tenants", "tenant"]),
+    ("the top of the file", &["state_dir", "max_memory", "allow_custom_hosts", "admin", "tenants", "tenant"]),
     (
         "`[[tenant]]`",
         &[
@@ -224,6 +236,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "scope",
             "source",
             "gzip",
+            "job_events",
             "upload_age",
             "upload_events",
         ],
@@ -232,4 +245,5 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("`[tenant.connect]`", &["base_url", "token", "interval", "item_details", "connections"]),
     ("`token`", &["env", "file", "op"]),
     ("`limits`", &["per_minute", "per_hour"]),
+    ("`[admin]`", &["listen", "token"]),
 ];

@@ -17,6 +17,7 @@ use super::{
 #[derive(Debug, Default)]
 pub struct Records {
     json: String,
+    /// Keys that are no part of the text as they are, because something in them is escaped there.
     keys: String,
     entries: Vec<Entry>,
     /// What was noticed while mapping.
@@ -56,6 +57,8 @@ impl Counts {
 struct Entry {
     of: RecordType,
     key: Range<usize>,
+    /// Whether the key lies among `keys`.
+    escaped: bool,
     /// Length of the from key, which starts a relationship's key.
     from: usize,
     json: Range<usize>,
@@ -94,11 +97,7 @@ impl Record<'_> {
 impl Records {
     /// Makes room for about `bytes` of JSON.
     pub fn with_capacity(bytes: usize) -> Records {
-        Records {
-            json: String::with_capacity(bytes),
-            keys: String::with_capacity(bytes / 8),
-            ..Records::default()
-        }
+        Records { json: String::with_capacity(bytes), ..Records::default() }
     }
 
     /// Takes out all records and counts, and keeps the memory.
@@ -132,85 +131,116 @@ impl Records {
 
     /// The records in the order they were mapped. A shared record may come several times.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
-        self.entries.iter().map(|entry| {
-            let key = &self.keys[entry.key.clone()];
-            let ends = match entry.of {
-                RecordType::Entity(_) => None,
-                RecordType::Relationship(of) => {
-                    Some((&key[..entry.from], &key[entry.from + of.verb().len() + 2..]))
-                }
-            };
-            let json = &self.json[entry.json.clone()];
-            Record { of: entry.of, key, ends, json, raw_at: entry.raw_at, version: entry.version }
-        })
+        self.entries.iter().map(|entry| self.record(entry))
     }
+
+    /// The records of one sharing.
+    pub fn of(&self, sharing: Sharing) -> impl Iterator<Item = Record<'_>> {
+        let entries = self.entries.iter().filter(move |entry| entry.of.sharing() == sharing);
+        entries.map(|entry| self.record(entry))
+    }
+
+    fn record(&self, entry: &Entry) -> Record<'_> {
+        let keys = if entry.escaped { &self.keys } else { &self.json };
+        let key = &keys[entry.key.clone()];
+        let ends = match entry.of {
+            RecordType::Entity(_) => None,
+            RecordType::Relationship(of) => {
+                Some((&key[..entry.from], &key[entry.from + of.verb().len() + 2..]))
+            }
+        };
+        let json = &self.json[entry.json.clone()];
+        Record { of: entry.of, key, ends, json, raw_at: entry.raw_at, version: entry.version }
+    }
+
+    // What follows is told a type that the compiler knows, mostly; inlined, the
+    // names of it become part of the code.
 
     /// Starts an entity with the key `<_type>:<id>`; the record is complete
     /// when the returned [`Properties`] is closed.
+    #[inline(always)]
     pub fn entity(&mut self, of: EntityType, id: &str, version: Version) -> Properties<'_> {
-        let key = self.keys.len();
-        self.keys.push_str(of.name());
-        self.keys.push(':');
-        self.keys.push_str(id);
+        let json = &mut self.json;
+        let start = json.len();
+        json.push_str("{\"_key\":\"");
+        let key = json.len();
+        json.push_str(of.name());
+        json.push(':');
+        json::push_escaped(json, id);
+        let key = key..json.len();
+        json.push_str("\",\"_type\":\"");
+        json.push_str(of.name());
+        json.push_str("\",\"_class\":[\"");
+        json.push_str(of.class());
+        json.push_str("\"],\"id\":");
+        json::push_string(json, json::cut(id));
 
-        let start = self.json.len();
-        self.json.push_str("{\"_key\":\"");
-        self.json.push_str(of.name());
-        self.json.push(':');
-        json::push_escaped(&mut self.json, id);
-        self.json.push_str("\",\"_type\":\"");
-        self.json.push_str(of.name());
-        self.json.push_str("\",\"_class\":[\"");
-        self.json.push_str(of.class());
-        self.json.push_str("\"],\"id\":");
-        json::push_string(&mut self.json, json::cut(id));
-
-        let entry = Entry {
-            of: RecordType::Entity(of),
-            key: key..self.keys.len(),
-            from: 0,
-            json: start..start,
-            raw_at: None,
-            version,
-        };
+        let of = RecordType::Entity(of);
+        let entry = Entry { of, key, escaped: false, from: 0, json: start..start, raw_at: None, version };
+        let entry = self.with_key(entry, &[of.name(), ":", id]);
         Properties { records: self, entry }
     }
 
     /// Adds the relationship between the entities with these ids.
+    #[inline(always)]
     pub fn relationship(&mut self, of: RelationshipType, from_id: &str, to_id: &str, at: UnixMs) {
-        let key = self.keys.len();
-        for part in [of.from().name(), ":", from_id] {
-            self.keys.push_str(part);
+        let json = &mut self.json;
+        let start = json.len();
+        json.push_str("{\"_key\":\"");
+        let key = json.len();
+        json.push_str(of.from().name());
+        json.push(':');
+        json::push_escaped(json, from_id);
+        let from = json.len();
+        json.push('|');
+        json.push_str(of.action());
+        json.push('|');
+        let to = json.len();
+        json.push_str(of.to().name());
+        json.push(':');
+        json::push_escaped(json, to_id);
+        let end = json.len();
+        for part in ["\",\"_type\":\"", of.name(), "\",\"_class\":\"", of.verb(), "\",\"_fromEntityKey\":\""]
+        {
+            json.push_str(part);
         }
-        let from = self.keys.len() - key;
-        self.keys.push('|');
-        self.keys.extend(of.verb().chars().map(|c| c.to_ascii_lowercase()));
-        for part in ["|", of.to().name(), ":", to_id] {
-            self.keys.push_str(part);
+        json.extend_from_within(key..from);
+        json.push_str("\",\"_toEntityKey\":\"");
+        json.extend_from_within(to..end);
+        for part in ["\",\"displayName\":\"", of.verb(), "\"}"] {
+            json.push_str(part);
         }
-        let whole = &self.keys[key..];
-        let to = from + of.verb().len() + 2;
 
-        let start = self.json.len();
-        self.json.push_str("{\"_key\":");
-        json::push_string(&mut self.json, whole);
-        for part in [",\"_type\":\"", of.name(), "\",\"_class\":\"", of.verb(), "\",\"_fromEntityKey\":"] {
-            self.json.push_str(part);
-        }
-        json::push_string(&mut self.json, &whole[..from]);
-        self.json.push_str(",\"_toEntityKey\":");
-        json::push_string(&mut self.json, &whole[to..]);
-        for part in [",\"displayName\":\"", of.verb(), "\"}"] {
-            self.json.push_str(part);
-        }
-        self.entries.push(Entry {
+        let whole = [of.from().name(), ":", from_id, "|", of.action(), "|", of.to().name(), ":", to_id];
+        let entry = Entry {
             of: RecordType::Relationship(of),
-            key: key..self.keys.len(),
-            from,
-            json: start..self.json.len(),
+            key: key..end,
+            escaped: false,
+            from: of.from().name().len() + 1 + from_id.len(),
+            json: start..json.len(),
             raw_at: None,
             version: Version { rank: FULL, at },
-        });
+        };
+        let entry = self.with_key(entry, &whole);
+        self.entries.push(entry);
+    }
+
+    /// Keeps the key in these parts, if it is longer in the record's text: something in it was escaped.
+    #[inline]
+    fn with_key(&mut self, entry: Entry, parts: &[&str]) -> Entry {
+        if entry.key.len() == parts.iter().map(|part| part.len()).sum::<usize>() {
+            return entry;
+        }
+        let start = self.keys.len();
+        self.keys.extend(parts.iter().copied());
+        Entry { key: start..self.keys.len(), escaped: true, ..entry }
+    }
+
+    /// Notes that the record of this number was told of again in the same words, in this version.
+    pub(crate) fn again(&mut self, number: usize, version: Version) {
+        if let Some(entry) = self.entries.get_mut(number) {
+            entry.version = entry.version.max(version);
+        }
     }
 
     /// Takes a record that was written before, as it is.
@@ -221,16 +251,12 @@ impl Records {
         self.entries.push(Entry {
             of: written.of,
             key: key..self.keys.len(),
+            escaped: true,
             from: written.ends.as_ref().map_or(0, |(from, _)| from.len()),
             json: start..self.json.len(),
             raw_at: raw_data_at(json),
             version,
         });
-    }
-
-    /// The records of one sharing.
-    pub fn of(&self, sharing: Sharing) -> impl Iterator<Item = Record<'_>> {
-        self.iter().filter(move |record| record.of.sharing() == sharing)
     }
 }
 
@@ -260,6 +286,7 @@ pub struct Properties<'a> {
 }
 
 impl Properties<'_> {
+    #[inline(always)]
     fn name(&mut self, name: &str) -> &mut String {
         let json = &mut self.records.json;
         json.push_str(",\"");
@@ -269,10 +296,22 @@ impl Properties<'_> {
     }
 
     /// Writes a string, cut to what the search index holds.
+    #[inline(always)]
     pub fn text(&mut self, name: &str, value: Option<&str>) {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             json::push_string(self.name(name), json::cut(value));
         }
+    }
+
+    /// Writes the string that these parts make together, cut likewise.
+    pub fn joined(&mut self, name: &str, parts: &[&str]) {
+        if parts.iter().map(|part| part.len()).sum::<usize>() > json::LONGEST_TEXT {
+            return self.text(name, Some(&parts.concat()));
+        }
+        let json = self.name(name);
+        json.push('"');
+        parts.iter().filter(|part| !part.is_empty()).for_each(|part| json::push_escaped(json, part));
+        json.push('"');
     }
 
     /// Writes a string, or `null` for an absent one: what a class demands.

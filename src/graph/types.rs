@@ -139,7 +139,7 @@ entity_types! {
 }
 
 macro_rules! relationship_types {
-    ($(#[doc = $doc:literal] $variant:ident $name:literal: $from:ident $verb:literal $to:ident, $sharing:ident;)*) => {
+    ($(#[doc = $doc:literal] $variant:ident $name:literal: $from:ident $verb:literal $action:literal $to:ident, $sharing:ident;)*) => {
         /// The kinds of relationship.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum RelationshipType { $(#[doc = $doc] $variant,)* }
@@ -156,6 +156,11 @@ macro_rules! relationship_types {
             /// The `_class`: a verb in upper case.
             pub const fn verb(self) -> &'static str {
                 match self { $(RelationshipType::$variant => $verb),* }
+            }
+
+            /// The verb as it stands in a `_key`: in lower case.
+            pub const fn action(self) -> &'static str {
+                match self { $(RelationshipType::$variant => $action),* }
             }
 
             /// What it starts at.
@@ -184,28 +189,28 @@ macro_rules! relationship_types {
 relationship_types! {
     /// An audit event and its second user.
     EventUpdatedAux "one_password_audit_event_updated_aux_details":
-        AuditEvent "UPDATED" AuxDetails, Event;
+        AuditEvent "UPDATED" "updated" AuxDetails, Event;
     /// An audit event and the user it was done to.
     EventUpdatedObject "one_password_audit_event_updated_object_details":
-        AuditEvent "UPDATED" ObjectDetails, Event;
+        AuditEvent "UPDATED" "updated" ObjectDetails, Event;
     /// Who did what an audit event tells of.
     ActorPerformedEvent "one_password_audit_event_actor_details_performed_event":
-        ActorDetails "PERFORMED" AuditEvent, Event;
+        ActorDetails "PERFORMED" "performed" AuditEvent, Event;
     /// Who changed a vault or its access.
     ActorPerformedVault "one_password_audit_event_actor_details_performed_vault":
-        ActorDetails "PERFORMED" Vault, Shared;
+        ActorDetails "PERFORMED" "performed" Vault, Shared;
     /// Who used an item.
     UserPerformedUsage "one_password_item_usage_user_performed_event":
-        ItemUsageUser "PERFORMED" ItemUsageEvent, Event;
+        ItemUsageUser "PERFORMED" "performed" ItemUsageEvent, Event;
     /// Who used an item, seen as a user who signs in.
     TargetUserPerformedUsage "one_password_signin_attempt_target_user_performed_item_usage_event":
-        SignInTargetUser "PERFORMED" ItemUsageEvent, Event;
+        SignInTargetUser "PERFORMED" "performed" ItemUsageEvent, Event;
     /// What a vault holds.
     VaultHasSecret "one_password_vault_has_secret":
-        Vault "HAS" Secret, Shared;
+        Vault "HAS" "has" Secret, Shared;
     /// Who tried to sign in. JupiterOne's page has none for sign-ins; ours is a superset.
     TargetUserPerformedSignIn "one_password_signin_attempt_target_user_performed_event":
-        SignInTargetUser "PERFORMED" SignInAttemptEvent, Event;
+        SignInTargetUser "PERFORMED" "performed" SignInAttemptEvent, Event;
 }
 
 /// The kind of a record.
@@ -246,7 +251,7 @@ impl RecordType {
         let is_of =
             |of: EntityType, key: &str| key.strip_prefix(of.name()).is_some_and(|rest| rest.starts_with(':'));
         let relationship = RelationshipType::ALL.iter().find_map(|of| {
-            let middle = format!("|{}|{}:", of.verb().to_ascii_lowercase(), of.to().name());
+            let middle = format!("|{}|{}:", of.action(), of.to().name());
             let at = key.find(&middle).filter(|_| is_of(of.from(), key))?;
             let to = at + of.verb().len() + 2;
             Some((RecordType::Relationship(*of), Some((&key[..at], &key[to..]))))
@@ -267,6 +272,13 @@ mod tests {
 
     use super::*;
     use crate::graph::Records;
+
+    #[test]
+    fn a_key_holds_the_verb_in_lower_case() {
+        for of in RelationshipType::ALL {
+            assert_eq!(of.action(), of.verb().to_ascii_lowercase());
+        }
+    }
 
     #[test]
     fn every_key_tells_its_type_and_its_ends() {

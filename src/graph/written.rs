@@ -45,7 +45,7 @@ impl<'a> Written<'a> {
             }
             RecordType::Relationship(of) => {
                 let (from, to) = (from?, to?);
-                let whole = format!("{from}|{}|{to}", of.verb().to_ascii_lowercase());
+                let whole = format!("{from}|{}|{to}", of.action());
                 (whole == key, Some((from, to)))
             }
         };

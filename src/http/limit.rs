@@ -1,5 +1,8 @@
 //! The rate budget of one account, shared by all its streams.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     num::NonZeroU32,
     sync::{
@@ -12,7 +15,7 @@ use std::{
 use governor::{
     Quota, RateLimiter,
     clock::Clock,
-    middleware::NoOpMiddleware,
+    middleware::StateInformationMiddleware,
     nanos::Nanos,
     state::{InMemoryState, NotKeyed},
 };
@@ -172,9 +175,36 @@ impl Budget {
         }
     }
 
+    /// What is left at the moment.
+    pub fn left(&self) -> Left {
+        let held = self.hold().map_or(Duration::ZERO, |hold| hold.until - Instant::now());
+        let cells = self.cells.borrow();
+        Left { minute: cells.minute.left(), hour: cells.hour.left(), held }
+    }
+
     fn hold(&self) -> MutexGuard<'_, Option<Hold>> {
         self.hold.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is left of a budget. A request needs one of both cells.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Left {
+    /// Of the minute's limit.
+    pub minute: Cellful,
+    /// Of the hour's limit.
+    pub hour: Cellful,
+    /// How long a 429 still keeps everybody waiting.
+    pub held: Duration,
+}
+
+/// How full a cell is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cellful {
+    /// Requests that could be made at once.
+    pub now: u32,
+    /// The most that could ever be made at once.
+    pub most: u32,
 }
 
 impl Cells {
@@ -198,11 +228,14 @@ impl Cells {
 /// One limit over one window.
 #[derive(Debug)]
 struct Cell {
-    limiter: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Nanos>>,
+    limiter: RateLimiter<NotKeyed, InMemoryState, TokioClock, StateInformationMiddleware>,
     clock: TokioClock,
     limit: NonZeroU32,
+    burst: u32,
     /// The time in which one request is refilled.
     period: Duration,
+    /// What was left, and when: governor tells it only to who takes something.
+    level: Mutex<(u32, Instant)>,
 }
 
 impl Cell {
@@ -210,8 +243,10 @@ impl Cell {
         let burst = NonZeroU32::new(limit.get() / 12).unwrap_or(NonZeroU32::MIN);
         let period = window.mul_f64(1.0 / (0.9 * f64::from(limit.get())));
         let quota = Quota::with_period(period).expect("a period is never zero: a limit is at most u32::MAX");
-        let limiter = RateLimiter::direct_with_clock(quota.allow_burst(burst), clock.clone());
-        let cell = Cell { limiter, clock, limit, period };
+        let limiter = RateLimiter::direct_with_clock(quota.allow_burst(burst), clock.clone())
+            .with_middleware::<StateInformationMiddleware>();
+        let level = Mutex::new((burst.get(), Instant::now()));
+        let cell = Cell { limiter, clock, limit, burst: burst.get(), period, level };
         if let Some(idle) = idle {
             let refilled = (idle.as_secs_f64() / period.as_secs_f64()) as u32;
             for _ in refilled..burst.get() {
@@ -224,7 +259,21 @@ impl Cell {
 
     /// Takes one request, or says how long to wait.
     fn take(&self) -> Result<(), Duration> {
-        self.limiter.check().map_err(|until| until.wait_time_from(self.clock.now()))
+        let taken = self.limiter.check();
+        let left = taken.as_ref().map_or(0, |left| left.remaining_burst_capacity());
+        *self.level() = (left, Instant::now());
+        taken.map(drop).map_err(|until| until.wait_time_from(self.clock.now()))
+    }
+
+    fn left(&self) -> Cellful {
+        let (left, at) = *self.level();
+        let refilled = at.elapsed().as_nanos() / self.period.as_nanos().max(1);
+        let now = u32::try_from(refilled).unwrap_or(u32::MAX).saturating_add(left).min(self.burst);
+        Cellful { now, most: self.burst }
+    }
+
+    fn level(&self) -> MutexGuard<'_, (u32, Instant)> {
+        self.level.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn drain(&self) {
@@ -244,144 +293,5 @@ impl Clock for TokioClock {
     /// Time since the budget was made.
     fn now(&self) -> Nanos {
         self.start.elapsed().into()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{collections::VecDeque, sync::Arc};
-
-    use super::*;
-
-    /// The most requests any window of this length holds.
-    fn densest(times: &[Duration], window: Duration) -> usize {
-        let mut inside = VecDeque::new();
-        let mut most = 0;
-        for &at in times {
-            inside.push_back(at);
-            while inside.front().is_some_and(|first| at - *first > window) {
-                inside.pop_front();
-            }
-            most = most.max(inside.len());
-        }
-        most
-    }
-
-    const MINUTE: Duration = Duration::from_secs(60);
-    const HOUR: Duration = Duration::from_secs(3600);
-
-    /// Asks without a pause from `tasks` tasks for `time`; answers when each request was let through.
-    async fn saturate(
-        budget: Arc<Budget>,
-        start: Instant,
-        time: Duration,
-        tasks: usize,
-    ) -> Vec<Vec<Duration>> {
-        let tasks: Vec<_> = (0..tasks)
-            .map(|_| {
-                let budget = budget.clone();
-                tokio::spawn(async move {
-                    let mut times = Vec::new();
-                    let end = Instant::now() + time;
-                    while tokio::time::timeout_at(end, budget.acquire()).await.is_ok() {
-                        times.push(start.elapsed());
-                    }
-                    times
-                })
-            })
-            .collect();
-        let mut all = Vec::new();
-        for task in tasks {
-            all.push(task.await.unwrap());
-        }
-        all
-    }
-
-    fn sorted(times: Vec<Vec<Duration>>) -> Vec<Duration> {
-        let mut times: Vec<_> = times.into_iter().flatten().collect();
-        times.sort();
-        times
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn no_window_of_two_hours_holds_more_than_the_limits_and_little_is_wasted() {
-        let budget = Arc::new(Budget::new(Limits::default(), None));
-        let times = sorted(saturate(budget, Instant::now(), 2 * HOUR, 3).await);
-        assert!(densest(&times, MINUTE) <= 600, "{}", densest(&times, MINUTE));
-        assert!(densest(&times, HOUR) <= 30_000, "{}", densest(&times, HOUR));
-        assert!(times.len() as f64 >= 0.95 * 2.0 * 27_000.0, "{}", times.len());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_limits_hold_across_restarts() {
-        let start = Instant::now();
-        let mut times =
-            sorted(saturate(Arc::new(Budget::new(Limits::default(), None)), start, MINUTE, 3).await);
-        // Killed and started again at once, over and over; then after a while.
-        for idle in [0, 0, 0, 1, 5, 20, 0] {
-            let idle = Duration::from_secs(idle);
-            sleep(idle).await;
-            let budget = Arc::new(Budget::new(Limits::default(), Some(idle)));
-            times.extend(sorted(saturate(budget, start, 10 * Duration::from_secs(3), 3).await));
-        }
-        assert!(densest(&times, MINUTE) <= 600, "{}", densest(&times, MINUTE));
-        assert!(densest(&times, HOUR) <= 30_000);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_429_stops_everybody_who_shares_the_budget() {
-        let budget = Arc::new(Budget::new(Limits::default(), None));
-        let start = Instant::now();
-        budget.empty(Duration::from_secs(30));
-        let times = sorted(saturate(budget, start, Duration::from_secs(31), 3).await);
-        assert!(times[0] >= Duration::from_secs(30));
-        // The burst is gone as well: nine a second is what refills.
-        assert!((5..=10).contains(&times.len()), "{}", times.len());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn lower_limits_hold_from_the_first_request_on_and_higher_ones_at_once() {
-        let of =
-            |per_minute| Limits { per_minute: NonZeroU32::new(per_minute).unwrap(), ..Limits::default() };
-        for (lower, late) in [(300, 0), (300, 20), (300, 4000), (60, 20), (60, 1000)] {
-            let (budget, start) = (Arc::new(Budget::new(of(600), None)), Instant::now());
-            let other = async {
-                sleep(Duration::from_millis(late)).await;
-                budget.keep_to(of(lower));
-                sleep(5 * MINUTE).await;
-                budget.keep_to(of(600));
-            };
-            let (times, ()) = tokio::join!(saturate(budget.clone(), start, 7 * MINUTE, 3), other);
-            let times = sorted(times);
-            let until = start.elapsed() - 2 * MINUTE;
-            let (low, high): (Vec<_>, Vec<_>) = times.into_iter().partition(|at| *at < until);
-            // A limit that the burst alone exceeds can only be kept afterwards.
-            let most = densest(&low, MINUTE);
-            assert!(most <= lower.max(100) as usize, "{lower} after {late} ms: {most}");
-            assert!(high.len() > 850 && densest(&high, MINUTE) <= 600, "{}", high.len());
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn forty_tasks_get_the_same_number_of_turns() {
-        // Without a burst, which goes to whoever comes first.
-        let budget = Arc::new(Budget::new(Limits::default(), Some(Duration::ZERO)));
-        let turns: Vec<usize> =
-            saturate(budget, Instant::now(), 2 * MINUTE, 40).await.iter().map(Vec::len).collect();
-        let (least, most) = (turns.iter().min().unwrap(), turns.iter().max().unwrap());
-        assert!(most - least <= 2, "{turns:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn small_limits_hold_too() {
-        for limit in 1..20 {
-            let limit = NonZeroU32::new(limit).unwrap();
-            let budget = Budget::new(
-                Limits { per_minute: limit, per_hour: limit.saturating_mul(NonZeroU32::new(60).unwrap()) },
-                None,
-            );
-            let times = sorted(saturate(Arc::new(budget), Instant::now(), 10 * MINUTE, 1).await);
-            assert!(densest(&times, MINUTE - Duration::from_millis(1)) <= limit.get() as usize, "{limit}");
-        }
     }
 }

@@ -20,6 +20,6 @@ pub(crate) mod fuzzing;
 
 pub use body::{Body, BodyWriter};
 pub use client::{Answer, Client, ClientSettings, Head, Request, senseless};
-pub use limit::{Budget, Limits};
+pub use limit::{Budget, Cellful, Left, Limits};
 pub use remedy::{Asked, Failure, Halt, Outcome, Remedy};
 pub use retry::{Patience, until_done};

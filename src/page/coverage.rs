@@ -71,9 +71,9 @@ impl Coverage {
 
     /// Keeps the newest version of a shared record.
     fn share(&mut self, record: &Record<'_>) {
-        // Most events name a user who is here already, with nothing new to say.
+        // Most events name a user who is here already, with nothing new to say or something older.
         if let Some(known) = self.shared.get_mut(record.key)
-            && known.record == record.json
+            && (known.record == record.json || record.version < known.version)
         {
             known.version = known.version.max(record.version);
             return;

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use opgraph_state::{Epoch, Store, die_at};
-use tokio::sync::{mpsc::Receiver, watch};
-use tracing::{debug, warn};
+use tokio::{
+    sync::{mpsc::Receiver, watch},
+    time::Instant,
+};
+use tracing::{Instrument, debug, error_span, warn};
 
 use super::Stopped;
 use crate::{clock::Clock, sink::Ack, stream::Stream, telemetry::Meter};
@@ -42,13 +45,17 @@ pub(super) async fn run<T: Store>(mut acks: Receiver<Ack>, commits: Commits<T>) 
         let commit = ack.into_commit(&tenant, epoch, at);
         let steps: Vec<_> = commit.steps.iter().map(|step| (step.stream.clone(), step.events())).collect();
         die_at!("commit.before");
-        store.commit(commit).await?;
+        let (begun, changes) =
+            (Instant::now(), !(commit.quarantined.is_empty() && commit.released.is_empty()));
+        store.commit(commit).instrument(error_span!("commit", %tenant)).await?;
+        meter.commit_times.took(begun.elapsed());
         committed.send_modify(|count| *count += 1);
         drop(trails);
         die_at!("commit.after");
 
         meter.uploads.add(1);
         meter.commits.add(1);
+        meter.acked_at.set(at);
         for (stream, events) in steps {
             debug!(stream, events, "checkpoint moved");
             if let Some(stream) = Stream::named(&stream) {
@@ -59,6 +66,9 @@ pub(super) async fn run<T: Store>(mut acks: Receiver<Ack>, commits: Commits<T>) 
         if set_aside > 0 {
             meter.quarantined.add(set_aside);
             warn!(entries = set_aside, "set aside in quarantine");
+        }
+        if changes {
+            meter.in_quarantine.set(store.quarantine_len(&tenant).await?);
         }
     }
     Ok(())

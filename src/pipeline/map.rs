@@ -17,13 +17,18 @@ use crate::{
 };
 
 /// Mapped pages whose memory may wait for the next page, once the sink is done with them.
-pub(super) const EMPTIED: usize = 2;
+/// One is as good as four: the next page is mapped while the last one is sent.
+pub(super) const EMPTIED: usize = 1;
 
 /// How long that memory is kept when no page comes.
 const KEPT: Duration = Duration::from_secs(1);
 
+/// How much larger the records are than the page, with its events as received
+/// in them: less, and each page's memory would be too small and moved.
+const GROWTH: usize = 4;
+
 /// How much more memory than it needs a page may be given.
-const ROOM: usize = 16;
+const ROOM: usize = 8;
 
 /// Maps each page; its place is untouched, and the events' text is given back.
 ///
@@ -47,7 +52,7 @@ pub(super) async fn run(
         };
         let Some(page) = page else { break };
         let page = page.map(|events| {
-            let mut records = room(2 * events.bytes(), &mut emptied);
+            let mut records = room(GROWTH * events.bytes(), &mut emptied);
             events.map(&mapping, &mut records);
             records
         });

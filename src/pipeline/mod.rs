@@ -38,7 +38,7 @@ use tokio::{
     task::{JoinError, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, error_span};
 
 use self::{
     commit::Commits,
@@ -151,6 +151,12 @@ where
     let (acks_out, acks) = channel(limits.pages);
     let (emptied_out, emptied) = channel(map::EMPTIED);
     let (count, committed) = watch::channel(0);
+    meter.queues.clear();
+    meter.queues.watch("fetched", &fetched_out);
+    meter.queues.watch("fresh", &fresh_out);
+    meter.queues.watch("mapped", &mapped_out);
+    meter.queues.watch("acks", &acks_out);
+    meter.queues.weigh(&allowance);
 
     let mut fetchers = JoinSet::new();
     for (stream, checkpoint) in streams {
@@ -159,7 +165,8 @@ where
         let (live, windows) =
             pages(Reading { source, stream, checkpoint, first, pace, readers, clock, meter });
         // A chain that fails ends those beside it.
-        let (ending, span) = (closing.child_token(), info_span!("stream", stream = stream.name()));
+        let ending = closing.child_token();
+        let span = error_span!("stream", %tenant, stream = stream.name());
         let outlet = || (ending.clone(), allowance.clone(), fetched_out.clone());
         let fetch = fetch::run(live, outlet());
         fetchers.spawn(async move { (stream, fetch.await) }.instrument(span.clone()));
@@ -183,7 +190,7 @@ where
             meter: meter.clone(),
             outlet: Outlet { out: mapped_out.clone(), allowance },
         };
-        listing.spawn(snapshot::run(with, last.clone()).instrument(info_span!("snapshots")));
+        listing.spawn(snapshot::run(with, last.clone()).instrument(error_span!("snapshots", %tenant)));
     }
 
     let mut stages = JoinSet::new();
@@ -191,7 +198,8 @@ where
         dedup::run(fetched, seen, store.clone(), tenant.clone(), meter.clone(), fresh_out).in_current_span(),
     );
     stages.spawn(map::run(fresh, run.mapping, meter.clone(), emptied, mapped_out).in_current_span());
-    stages.spawn(upload::run(mapped, sink, acks_out, committed, emptied_out).in_current_span());
+    let (name, counts) = (tenant.clone(), meter.clone());
+    stages.spawn(upload::run(mapped, sink, name, acks_out, committed, emptied_out, counts).in_current_span());
     let ceiling = limits.quarantine;
     let commits = Commits { store, tenant, epoch, ceiling, clock, meter: meter.clone(), committed: count };
     stages.spawn(commit::run(acks, commits).in_current_span());

@@ -86,7 +86,8 @@ pub async fn run<K: Sink, T: Store + Clone>(retry: Retry<K, T>) -> Result<(), St
         dedup::run(events, seen, store.clone(), tenant.clone(), meter.clone(), fresh_out).in_current_span(),
     );
     stages.spawn(map::run(fresh, mapping, meter.clone(), emptied, mapped_out).in_current_span());
-    stages.spawn(upload::run(mapped, sink, acks_out, committed, emptied_out).in_current_span());
+    let (name, counts) = (tenant.clone(), meter.clone());
+    stages.spawn(upload::run(mapped, sink, name, acks_out, committed, emptied_out, counts).in_current_span());
     let ceiling = limits.quarantine;
     let commits = Commits { store, tenant, epoch, ceiling, clock, meter, committed: count };
     stages.spawn(commit::run(acks, commits).in_current_span());

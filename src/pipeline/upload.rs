@@ -12,13 +12,14 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tokio_util::task::AbortOnDropHandle;
-use tracing::Instrument;
+use tracing::{Instrument, error_span, field::Empty};
 
 use super::Stopped;
 use crate::{
     graph::Records,
     page::{Coverage, Mapped},
     sink::{Ack, Sink, SinkError, Upload},
+    telemetry::Meter,
 };
 
 /// The most memory that an upload's shared records may take before it is finished.
@@ -37,14 +38,19 @@ type Finishing = AbortOnDropHandle<Result<Ack, SinkError>>;
 pub(super) async fn run<K: Sink>(
     arriving: Receiver<Mapped>,
     sink: Arc<K>,
+    tenant: Arc<str>,
     out: Sender<Ack>,
     committed: watch::Receiver<u64>,
     emptied: Sender<Records>,
+    meter: Arc<Meter>,
 ) -> Result<(), Stopped> {
     // Uploads finish side by side. Their acks leave in the order the uploads
     // were filled, whichever is done first: this channel keeps it.
     let (uploads_out, uploads) = channel(sink.limits().finishing + 1);
-    tokio::try_join!(fill(arriving, sink, uploads_out, committed, emptied), pass_on(uploads, out))?;
+    tokio::try_join!(
+        fill(arriving, sink, tenant, uploads_out, committed, emptied, meter),
+        pass_on(uploads, out)
+    )?;
     Ok(())
 }
 
@@ -52,9 +58,11 @@ pub(super) async fn run<K: Sink>(
 async fn fill<K: Sink>(
     mut arriving: Receiver<Mapped>,
     sink: Arc<K>,
+    tenant: Arc<str>,
     out: Sender<Finishing>,
     mut committed: watch::Receiver<u64>,
     emptied: Sender<Records>,
+    meter: Arc<Meter>,
 ) -> Result<(), Stopped> {
     let limits = sink.limits();
     let slots = Arc::new(Semaphore::new(limits.finishing + 1));
@@ -73,10 +81,12 @@ async fn fill<K: Sink>(
             break;
         }
         let Ok(slot) = slots.clone().acquire_owned().await else { break };
-        let mut upload = sink.open();
+        let span = error_span!("upload", %tenant, number = begun, pages = Empty, events = Empty);
+        let (open, since) = (meter.uploads_open.hold(), Instant::now());
+        let mut upload = span.in_scope(|| sink.open());
         die_at!("upload.open");
-        let mut covered = Coverage::default();
-        let deadline = Instant::now() + limits.age;
+        let (mut covered, mut pages) = (Coverage::default(), 0);
+        let deadline = since + limits.age;
         let mut next = Some(first);
         while let Some(mapped) = next.take() {
             let settles = matches!(mapped, Mapped::Settle);
@@ -84,8 +94,9 @@ async fn fill<K: Sink>(
                 Mapped::Settle => (),
                 Mapped::Page(page) => {
                     covered.add(&page)?;
+                    pages += 1;
                     let page = Arc::new(page);
-                    upload.write(page.clone()).await?;
+                    upload.write(page.clone()).instrument(span.clone()).await?;
                     if let Some(page) = Arc::into_inner(page) {
                         // If enough of it is waiting already, it is freed.
                         let _ = emptied.try_send(page.items);
@@ -106,14 +117,19 @@ async fn fill<K: Sink>(
                 }
             }
         }
+        span.record("pages", pages).record("events", covered.events());
+        let counts = meter.clone();
         let finish = async move {
             die_at!("upload.finish");
             let ack = upload.finish(covered).await;
             die_at!("ack.made");
-            drop(slot);
+            if ack.is_ok() {
+                counts.upload_times.took(since.elapsed());
+            }
+            drop((slot, open));
             ack
         };
-        let finish = tokio::spawn(finish.in_current_span());
+        let finish = tokio::spawn(finish.instrument(span));
         if out.send(AbortOnDropHandle::new(finish)).await.is_err() {
             break;
         }

@@ -188,6 +188,17 @@ pub(crate) fn looks_like_a_token(text: &str) -> bool {
     text.starts_with("eyJ") || text.starts_with("ops_")
 }
 
+/// Leaves out what may be a token that is in the wrong place.
+pub(crate) fn without_tokens(text: &str) -> String {
+    let ends = |char: char| !char.is_ascii_alphanumeric() && !"._-".contains(char);
+    let mask = |word: &str| match word.strip_suffix(ends) {
+        Some(rest) if looks_like_a_token(rest) => format!("…{}", &word[rest.len()..]),
+        None if looks_like_a_token(word) => "…".to_owned(),
+        _ => word.to_owned(),
+    };
+    text.split_inclusive(ends).map(mask).collect()
+}
+
 fn from_env(name: &str) -> Result<SecretString, SecretError> {
     let source = format!("the variable {}", shown(name));
     let hint = "set it to the token, or configure a file or an `op://` reference instead";

@@ -14,6 +14,8 @@ pub mod jupiterone;
 
 pub mod graph;
 
+pub mod files;
+
 pub mod both;
 
 pub mod memory;

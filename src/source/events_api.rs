@@ -14,7 +14,7 @@ use opgraph_state::{Cursor, SourceInfo, UnixMs, die_at};
 use reqwest::Method;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize};
-use tracing::warn;
+use tracing::{Instrument, error_span, warn};
 use url::Url;
 
 use super::Source;
@@ -42,6 +42,8 @@ pub struct EventsApi {
     budget: Arc<Budget>,
     patience: Patience,
     account: Option<String>,
+    /// Whose pages these are, in logs and traces.
+    tenant: Arc<str>,
     /// The latest time that an answer told; `i64::MIN` before.
     time: Arc<AtomicI64>,
     meter: Arc<Meter>,
@@ -107,6 +109,7 @@ impl EventsApi {
             budget,
             patience,
             account: None,
+            tenant: "".into(),
             time: Arc::new(AtomicI64::new(i64::MIN)),
             meter,
             texts: Texts::default(),
@@ -122,6 +125,18 @@ impl EventsApi {
     /// Pins the account that the cursors belong to.
     pub fn of_account(mut self, account: Option<String>) -> EventsApi {
         self.account = account;
+        self
+    }
+
+    /// Names the tenant that the pages are for.
+    pub fn of_tenant(mut self, tenant: Arc<str>) -> EventsApi {
+        self.tenant = tenant;
+        self
+    }
+
+    /// Keeps pages in memory that others share.
+    pub fn with_texts(mut self, texts: Texts) -> EventsApi {
+        self.texts = texts;
         self
     }
 
@@ -163,10 +178,14 @@ impl EventsApi {
     {
         let failed = |failure: &Failure| {
             self.meter.retries.add(1);
+            if failure.status == Some(429) {
+                self.meter.throttled.add(1);
+            }
             warn!(error = %failure, cause = %failure.cause, "request failed, trying again");
         };
         until_done(Some(&self.budget), &self.patience, failed, || {
             self.meter.requests.add(1);
+            self.meter.budgeted.add(1);
             attempt()
         })
         .await
@@ -250,7 +269,8 @@ impl Source for EventsApi {
             read_page_of(stream, body, Some(self.texts.clone())).map_err(Into::into)
         };
         die_at!("fetch.before");
-        match self.until_sensible(&request, hint, read).await {
+        let span = error_span!("page", tenant = &*self.tenant, stream = stream.name());
+        match self.until_sensible(&request, hint, read).instrument(span).await {
             Err(failure) if failure.status == Some(401) => Err(self.explain(stream, failure).await),
             read => read,
         }

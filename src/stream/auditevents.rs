@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::{
     Event, Origin,
     parts::{Location, Session, Text, User, filled, object},
+    told::{Profile, Told},
     write::{close_event, count_unknown, country, event, joined, location, time, user, vault_stub},
 };
 use crate::graph::{EntityType, Records, RelationshipType};
@@ -99,21 +100,21 @@ impl<'a> Event<'a> for AuditEvent<'a> {
         self.timestamp.as_deref()
     }
 
-    fn map(&self, origin: &Origin<'_>, records: &mut Records) {
+    fn map<'e>(&'e self, origin: &Origin<'e>, told: &mut Told<'e>, records: &mut Records) {
         count_unknown(records, ACTIONS, &self.action);
         count_unknown(records, OBJECT_TYPES, &self.object_type);
         self.map_event(origin, records);
-        let actor = self.map_actor(origin, records);
+        let actor = self.map_actor(origin, told, records);
         if let Some((uuid, details)) = concerned(&self.aux_details, &self.aux_uuid, records) {
-            user(records, EntityType::AuxDetails, uuid, details, origin, |_| ());
+            user(records, told, EntityType::AuxDetails, uuid, Profile::of(details), origin);
             records.relationship(RelationshipType::EventUpdatedAux, origin.uuid, uuid, time(origin));
         }
         if let Some((uuid, details)) = concerned(&self.object_details, &self.object_uuid, records) {
-            user(records, EntityType::ObjectDetails, uuid, details, origin, |_| ());
+            user(records, told, EntityType::ObjectDetails, uuid, Profile::of(details), origin);
             records.relationship(RelationshipType::EventUpdatedObject, origin.uuid, uuid, time(origin));
         }
         if let (Some(actor), Some(vault)) = (actor, self.vault()) {
-            vault_stub(records, vault, origin);
+            vault_stub(records, told, vault, origin);
             records.relationship(RelationshipType::ActorPerformedVault, actor, vault, time(origin));
         }
     }
@@ -152,18 +153,25 @@ impl AuditEvent<'_> {
     }
 
     /// Maps the actor; answers its uuid.
-    fn map_actor(&self, origin: &Origin<'_>, records: &mut Records) -> Option<&str> {
+    fn map_actor<'e>(
+        &'e self,
+        origin: &Origin<'e>,
+        told: &mut Told<'e>,
+        records: &mut Records,
+    ) -> Option<&'e str> {
+        let details = self.actor_details.as_ref();
         let Some(uuid) = self.actor() else {
-            records.counts.users_without_uuid += u64::from(self.actor_details.is_some());
+            records.counts.users_without_uuid += u64::from(details.is_some());
             return None;
         };
-        let nobody = User::default();
-        let details = self.actor_details.as_ref().unwrap_or(&nobody);
-        user(records, EntityType::ActorDetails, uuid, details, origin, |entity| {
-            let account = filled(&details.user_account_uuid).or(filled(&self.actor_account_uuid));
-            entity.text("mspUserAccountId", account);
-            entity.text("mspUserType", filled(&details.user_type).or(filled(&self.actor_type)));
-        });
+        let account = details.and_then(|details| filled(&details.user_account_uuid));
+        let kind = details.and_then(|details| filled(&details.user_type));
+        let profile = Profile {
+            account: account.or(filled(&self.actor_account_uuid)),
+            kind: kind.or(filled(&self.actor_type)),
+            ..details.map(Profile::of).unwrap_or_default()
+        };
+        user(records, told, EntityType::ActorDetails, uuid, profile, origin);
         records.relationship(RelationshipType::ActorPerformedEvent, uuid, origin.uuid, time(origin));
         Some(uuid)
     }
@@ -183,8 +191,8 @@ impl AuditEvent<'_> {
 
 /// A user the event is about: there has to be a user object, and a uuid in it or beside it.
 fn concerned<'e>(
-    details: &'e Option<User<'e>>,
-    beside: &'e Option<Text<'e>>,
+    details: &'e Option<User<'_>>,
+    beside: &'e Option<Text<'_>>,
     records: &mut Records,
 ) -> Option<(&'e str, &'e User<'e>)> {
     let details = details.as_ref()?;

@@ -2,13 +2,16 @@
 
 use opgraph_state::{Cursor, Fingerprint, UnixMs};
 use self_cell::self_cell;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::{
     Decoded, Event, Mapping, Origin, Stream,
     parts::Object,
+    reader::{Reader, Unusual},
     text::{Text, Texts},
+    time::instant,
+    told::Told,
 };
 use crate::graph::Records;
 
@@ -143,24 +146,79 @@ pub fn read_page_of(stream: Stream, body: Vec<u8>, home: Option<Texts>) -> Resul
     let text = String::from_utf8(body).map_err(|error| {
         Malformed(format!("the page is not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
     })?;
-    let mut rejected = Vec::new();
-    let mut place = None;
+    let (mut rejected, mut place) = (Vec::new(), None);
     let events = Events::try_new(Text::new(text, home), |text| {
-        let Object(envelope): Object<Envelope<'_>> = serde_json::from_str(text).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            Malformed(format!(
-                "the page is not what the API documents ({:?} error at {line}:{column})",
-                error.classify()
-            ))
-        })?;
-        if envelope.cursor.is_empty() {
-            return Err(Malformed("the page has an empty cursor".to_owned()));
-        }
-        place = Some((envelope.cursor, envelope.has_more));
-        Ok(Decoded::read(stream, envelope.items.as_deref().unwrap_or_default(), &mut rejected))
+        let (next, events) = match quickly(stream, text, &mut rejected) {
+            Ok(page) => page,
+            Err(Unusual) => {
+                rejected.clear();
+                thoroughly(stream, text, &mut rejected)?
+            }
+        };
+        place = Some(next);
+        Ok(events)
     })?;
-    let (cursor, has_more) = place.expect("set whenever the events could be made");
+    let Next { cursor, has_more } = place.expect("set whenever the events could be made");
     Ok(Read { events, rejected, next: Cursor::Token(cursor), has_more })
+}
+
+/// What a page says beside its events.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Next {
+    cursor: String,
+    has_more: bool,
+}
+
+/// Reads a page as it always is, in one pass.
+pub(super) fn quickly<'a>(
+    stream: Stream,
+    text: &'a str,
+    rejected: &mut Vec<Rejected>,
+) -> Result<(Next, Decoded<'a>), Unusual> {
+    let mut reader = Reader::new(text);
+    let (mut cursor, mut has_more, mut events) = (None, None, None);
+    reader.take(b'{')?;
+    let mut first = true;
+    while reader.next(&mut first, b'}')? {
+        let name = reader.plain().ok_or(Unusual)?;
+        reader.take(b':')?;
+        match name {
+            "cursor" if cursor.is_none() => cursor = Some(reader.text()?.into_owned()),
+            "has_more" if has_more.is_none() => has_more = Some(reader.value()?),
+            "items" if events.is_none() => events = Some(Decoded::read_on(stream, &mut reader, rejected)?),
+            "cursor" | "has_more" | "items" => return Err(Unusual),
+            _ => {
+                let _: IgnoredAny = reader.value()?;
+            }
+        }
+    }
+    match (cursor, has_more, events, reader.peek()) {
+        (Some(cursor), Some(has_more), Some(events), None) if !cursor.is_empty() => {
+            Ok((Next { cursor, has_more }, events))
+        }
+        _ => Err(Unusual),
+    }
+}
+
+/// Reads a page whatever it looks like, or says what is wrong with it.
+pub(super) fn thoroughly<'a>(
+    stream: Stream,
+    text: &'a str,
+    rejected: &mut Vec<Rejected>,
+) -> Result<(Next, Decoded<'a>), Malformed> {
+    let Object(envelope): Object<Envelope<'_>> = serde_json::from_str(text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        Malformed(format!(
+            "the page is not what the API documents ({:?} error at {line}:{column})",
+            error.classify()
+        ))
+    })?;
+    let Envelope { cursor, has_more, items } = envelope;
+    if cursor.is_empty() {
+        return Err(Malformed("the page has an empty cursor".to_owned()));
+    }
+    let events = Decoded::read(stream, items.as_deref().unwrap_or_default(), rejected);
+    Ok((Next { cursor, has_more }, events))
 }
 
 /// Reads events that were set aside, each the text of one.
@@ -198,20 +256,60 @@ pub(super) fn items<'a, E: Event<'a>>(
 ) -> Vec<Item<'a, E>> {
     let mut items = Vec::with_capacity(raw.len());
     for raw in raw {
-        let raw = raw.get();
-        match serde_json::from_str::<Object<E>>(raw) {
-            Ok(Object(event)) => match event.uuid().filter(|uuid| !uuid.is_empty()) {
-                Some(uuid) => {
-                    let id = Fingerprint::of(uuid);
-                    let at = event.timestamp().and_then(instant);
-                    items.push(Item { raw, id, at, event });
-                }
-                None => rejected.push(reject(raw, "the event has no uuid".to_owned())),
-            },
-            Err(error) => rejected.push(reject(raw, format!("the event cannot be read: {error}"))),
+        match item(raw.get()) {
+            Ok(item) => items.push(item),
+            Err(reject) => rejected.push(reject),
         }
     }
     items
+}
+
+/// Decodes a list of items, or `null`, where the reader stands.
+pub(super) fn items_on<'a, E: Event<'a>>(
+    reader: &mut Reader<'a>,
+    rejected: &mut Vec<Rejected>,
+) -> Result<Vec<Item<'a, E>>, Unusual> {
+    if reader.peek() == Some(b'n') {
+        return reader.value().map(|()| Vec::new());
+    }
+    reader.take(b'[')?;
+    let (mut items, mut first) = (Vec::new(), true);
+    while reader.next(&mut first, b']')? {
+        let (mark, left) = (reader.mark(), reader.left());
+        let event = Object::<E>::deserialize(&mut *reader).ok();
+        match event.and_then(|Object(event)| identified(reader.since(mark), event)) {
+            Some(item) => {
+                // About as many as the first of them goes into what is left.
+                if items.is_empty() {
+                    items.reserve(left / item.raw.len());
+                }
+                items.push(item);
+            }
+            None => {
+                reader.back_to(mark);
+                match item(reader.value::<&RawValue>()?.get()) {
+                    Ok(item) => items.push(item),
+                    Err(reject) => rejected.push(reject),
+                }
+            }
+        }
+    }
+    Ok(items)
+}
+
+/// Decodes one item, or says why it is none.
+fn item<'a, E: Event<'a>>(raw: &'a str) -> Result<Item<'a, E>, Rejected> {
+    let reject = |reason| Rejected { reason, body: raw.to_owned() };
+    let Object(event) = serde_json::from_str::<Object<E>>(raw)
+        .map_err(|error| reject(format!("the event cannot be read: {error}")))?;
+    identified(raw, event).ok_or_else(|| reject("the event has no uuid".to_owned()))
+}
+
+/// The event under its uuid, if it has one.
+fn identified<'a, E: Event<'a>>(raw: &'a str, event: E) -> Option<Item<'a, E>> {
+    let id = Fingerprint::of(event.uuid().filter(|uuid| !uuid.is_empty())?);
+    let at = event.timestamp().and_then(instant);
+    Some(Item { raw, id, at, event })
 }
 
 /// How deeply an event may be nested to be kept as received; the documented ones
@@ -245,18 +343,13 @@ fn is_too_deep(json: &str) -> bool {
     })
 }
 
-fn reject(raw: &str, reason: String) -> Rejected {
-    Rejected { reason, body: raw.to_owned() }
-}
-
-/// Reads an RFC 3339 time: 0 to 9 fraction digits, `Z` or an offset.
-fn instant(text: &str) -> Option<UnixMs> {
-    let at: jiff::Timestamp = text.parse().ok()?;
-    Some(UnixMs(at.as_millisecond()))
-}
-
 /// Maps one event.
-pub(super) fn map<'a, E: Event<'a>>(item: &Item<'a, E>, mapping: &Mapping, records: &mut Records) {
+pub(super) fn map<'e, 'a: 'e, E: Event<'a>>(
+    item: &'e Item<'a, E>,
+    mapping: &'e Mapping,
+    told: &mut Told<'e>,
+    records: &mut Records,
+) {
     let Some(uuid) = item.event.uuid() else { return };
     if item.at.is_none() && item.event.timestamp().is_some_and(|text| !text.is_empty()) {
         records.counts.unreadable_times += 1;
@@ -265,5 +358,5 @@ pub(super) fn map<'a, E: Event<'a>>(item: &Item<'a, E>, mapping: &Mapping, recor
     records.counts.raw_data_too_deep += u64::from(mapping.raw_data && !kept);
     let raw = kept.then_some(item.raw);
     let origin = Origin { uuid, at: item.at, raw, account_name: mapping.account_name.as_deref() };
-    item.event.map(&origin, records);
+    item.event.map(&origin, told, records);
 }

@@ -1,8 +1,15 @@
 //! The fuzz target of pages.
 
+use std::collections::BTreeMap;
+
+use opgraph_state::Version;
 use serde_json::value::RawValue;
 
-use super::{Mapping, Read, Stream, read_page};
+use super::{
+    Mapping, Read, Stream,
+    decode::{quickly, thoroughly},
+    read_page,
+};
 use crate::{
     fuzzing::members,
     graph::{Counts, RecordType, Records},
@@ -13,9 +20,13 @@ use crate::{
 const DEEPEST: usize = 128;
 
 /// Answers of the Events API, read as a page of each stream and mapped: no item
-/// is lost, the records are well-formed, and they depend on nothing but their event.
+/// is lost, the records are well-formed, and they depend on nothing but their
+/// event. Read quickly it is what it is read thoroughly, or not read.
 pub fn page(body: &[u8]) {
     for stream in Stream::ALL {
+        if let Ok(text) = std::str::from_utf8(body) {
+            both_ways(*stream, text);
+        }
         let Ok(read) = read_page(*stream, body.to_vec()) else { continue };
         for mapping in [
             Mapping::default(),
@@ -24,6 +35,17 @@ pub fn page(body: &[u8]) {
             check(*stream, body, &read, &mapping);
         }
     }
+}
+
+fn both_ways(stream: Stream, text: &str) {
+    let mut rejected = [Vec::new(), Vec::new()];
+    let Ok((next, events)) = quickly(stream, text, &mut rejected[0]) else { return };
+    let thorough = thoroughly(stream, text, &mut rejected[1]);
+    let (thorough_next, thorough_events) = thorough.expect("what was read quickly can be read");
+    assert_eq!(next, thorough_next);
+    // Told in words, because a zero below zero equals another.
+    assert_eq!(format!("{events:?}"), format!("{thorough_events:?}"));
+    assert_eq!(rejected[0], rejected[1]);
 }
 
 fn check(stream: Stream, body: &[u8], read: &Read, mapping: &Mapping) {
@@ -39,12 +61,12 @@ fn check(stream: Stream, body: &[u8], read: &Read, mapping: &Mapping) {
     assert_eq!((&records, counts), (&mapped(&again, mapping).0, counts), "the same page, the same records");
 
     // Each item on a page of its own.
-    let (mut alone, mut counted, mut rejected) = (Vec::new(), Counts::default(), 0);
+    let (mut alone, mut counted, mut rejected) = (BTreeMap::new(), Counts::default(), 0);
     for item in items {
         let body = format!(r#"{{"cursor":"c","has_more":false,"items":[{}]}}"#, item.get());
         let one = read_page(stream, body.into_bytes()).expect("a page of one item");
         let (records, counts) = mapped(&one, mapping);
-        alone.extend(records);
+        records.into_iter().for_each(|(record, version)| newest(&mut alone, record, version));
         counted.add(counts);
         rejected += one.rejected.len();
     }
@@ -52,11 +74,21 @@ fn check(stream: Stream, body: &[u8], read: &Read, mapping: &Mapping) {
     assert_eq!((alone, counted), (records, counts), "an event's records do not depend on its page");
 }
 
-/// The records of a page, each as its key and text, after a look at each.
-fn mapped(read: &Read, mapping: &Mapping) -> (Vec<(String, String)>, Counts) {
+/// The records of a page, each as its key and text in its newest version: a page need not tell twice
+/// of what is shared.
+type Found = BTreeMap<(String, String), Version>;
+
+fn newest(found: &mut Found, record: (String, String), version: Version) {
+    let known = found.entry(record).or_insert(version);
+    *known = version.max(*known);
+}
+
+/// The records of a page, after a look at each.
+fn mapped(read: &Read, mapping: &Mapping) -> (Found, Counts) {
     let mut records = Records::default();
     read.events.map(mapping, &mut records);
-    let all = records.iter().map(|record| {
+    let mut all = Found::new();
+    for record in records.iter() {
         let found = members(record.json);
         let text = |name: &str| serde_json::from_str::<String>(found[name].get()).expect(name);
         assert_eq!(text("_key"), record.key);
@@ -77,9 +109,9 @@ fn mapped(read: &Read, mapping: &Mapping) -> (Vec<(String, String)>, Counts) {
             assert!(mapping.raw_data && !members(&bare).contains_key("_rawData"));
             assert_eq!(members(&bare).len() + 1, found.len());
         }
-        (record.key.to_owned(), record.json.to_owned())
-    });
-    (all.collect(), records.counts)
+        newest(&mut all, (record.key.to_owned(), record.json.to_owned()), record.version);
+    }
+    (all, records.counts)
 }
 
 /// The deepest nesting in a JSON text.

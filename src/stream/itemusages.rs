@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::{
     Event, Origin,
     parts::{Client, Location, Text, User, filled, object},
+    told::{Profile, Told},
     write::{client, close_event, count_unknown, country, event, joined, location, time, user},
 };
 use crate::graph::{EntityType, Records, RelationshipType};
@@ -70,7 +71,7 @@ impl<'a> Event<'a> for ItemUsage<'a> {
         self.timestamp.as_deref()
     }
 
-    fn map(&self, origin: &Origin<'_>, records: &mut Records) {
+    fn map<'e>(&'e self, origin: &Origin<'e>, told: &mut Told<'e>, records: &mut Records) {
         count_unknown(records, ACTIONS, &self.action);
         let user_uuid = self.user.as_ref().and_then(|user| filled(&user.uuid));
         let action = filled(&self.action);
@@ -102,7 +103,7 @@ impl<'a> Event<'a> for ItemUsage<'a> {
                     (EntityType::ItemUsageUser, UserPerformedUsage),
                     (EntityType::SignInTargetUser, TargetUserPerformedUsage),
                 ] {
-                    user(records, of, uuid, who, origin, |_| ());
+                    user(records, told, of, uuid, Profile::of(who), origin);
                     records.relationship(link, uuid, origin.uuid, time(origin));
                 }
             }

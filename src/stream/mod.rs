@@ -10,7 +10,13 @@ mod parts;
 
 mod text;
 
+mod reader;
+
+mod time;
+
 mod decode;
+
+mod told;
 
 mod write;
 
@@ -24,13 +30,17 @@ use serde_json::value::RawValue;
 pub use decode::{Events, Item, Malformed, Read, Rejected, read_events, read_page, read_page_of};
 pub use text::Texts;
 
+use self::{
+    reader::{Reader, Unusual},
+    told::Told,
+};
 use crate::graph::Records;
 
 /// One kind of 1Password event as it is on the wire, and what it becomes.
 ///
 /// Everything is optional on the wire (no schema of the API has a `required`
 /// list), unknown fields are skipped, and enumerations are plain strings.
-pub trait Event<'a>: Deserialize<'a> {
+trait Event<'a>: Deserialize<'a> {
     /// What identifies the event within its stream. Without it, it cannot be mapped.
     fn uuid(&self) -> Option<&str>;
 
@@ -38,8 +48,9 @@ pub trait Event<'a>: Deserialize<'a> {
     fn timestamp(&self) -> Option<&str>;
 
     /// Appends the records that the event becomes. Pure: the same event gives
-    /// the same records with the same keys, in any process and any order.
-    fn map(&self, origin: &Origin<'_>, records: &mut Records);
+    /// the same records with the same keys, in any process and any order; but
+    /// what `told` knows that the page has told is not written again.
+    fn map<'e>(&'e self, origin: &Origin<'e>, told: &mut Told<'e>, records: &mut Records);
 }
 
 /// What mapping knows of an event beside its fields.
@@ -96,6 +107,17 @@ macro_rules! streams {
                 match stream { $(Stream::$variant => Decoded::$variant(decode::items(items, rejected)),)* }
             }
 
+            /// Decodes the items where the reader stands, likewise.
+            fn read_on(
+                stream: Stream,
+                reader: &mut Reader<'a>,
+                rejected: &mut Vec<Rejected>,
+            ) -> Result<Decoded<'a>, Unusual> {
+                match stream {
+                    $(Stream::$variant => decode::items_on(reader, rejected).map(Decoded::$variant),)*
+                }
+            }
+
             /// How many events there are.
             pub fn len(&self) -> usize {
                 match self { $(Decoded::$variant(items) => items.len(),)* }
@@ -126,10 +148,14 @@ macro_rules! streams {
                 match self { $(Decoded::$variant(items) => items.iter().filter_map(|item| item.at).min(),)* }
             }
 
-            /// Appends the records of every event.
+            /// Appends the records of every event, each shared one once as
+            /// long as it stays the same.
             pub fn map(&self, mapping: &Mapping, records: &mut Records) {
+                let mut told = Told::default();
                 match self {
-                    $(Decoded::$variant(items) => for item in items { decode::map(item, mapping, records) },)*
+                    $(Decoded::$variant(items) => for item in items {
+                        decode::map(item, mapping, &mut told, records)
+                    },)*
                 }
             }
         }

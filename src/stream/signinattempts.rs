@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::{
     Event, Origin,
     parts::{Client, Details, Location, Text, User, filled, object},
+    told::{Profile, Told},
     write::{client, close_event, count_unknown, country, event, joined, location, time, user},
 };
 use crate::graph::{EntityType, Records, RelationshipType};
@@ -103,7 +104,7 @@ impl<'a> Event<'a> for SignInAttempt<'a> {
         self.timestamp.as_deref()
     }
 
-    fn map(&self, origin: &Origin<'_>, records: &mut Records) {
+    fn map<'e>(&'e self, origin: &Origin<'e>, told: &mut Told<'e>, records: &mut Records) {
         count_unknown(records, CATEGORIES, &self.category);
         count_unknown(records, TYPES, &self.kind);
         let target = self.target_user.as_ref();
@@ -134,7 +135,7 @@ impl<'a> Event<'a> for SignInAttempt<'a> {
 
         match (target, target_uuid) {
             (Some(target), Some(uuid)) => {
-                user(records, EntityType::SignInTargetUser, uuid, target, origin, |_| ());
+                user(records, told, EntityType::SignInTargetUser, uuid, Profile::of(target), origin);
                 let link = RelationshipType::TargetUserPerformedSignIn;
                 records.relationship(link, uuid, origin.uuid, time(origin));
             }

@@ -6,8 +6,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// How many texts' memory waits for the next page: one a stream, as a rule.
-const MOST: usize = 4;
+/// How many texts' memory waits for the next page, of all tenants.
+const MOST: usize = 8;
 
 /// How much more memory than it had text a page may leave.
 const ROOM: usize = 16;

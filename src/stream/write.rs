@@ -4,7 +4,8 @@ use opgraph_state::{UnixMs, Version};
 
 use super::{
     Origin,
-    parts::{Client, Location, Text, User, filled},
+    parts::{Client, Location, Text, filled},
+    told::{Profile, Told},
 };
 use crate::graph::{
     EntityType, Records,
@@ -13,16 +14,17 @@ use crate::graph::{
 };
 
 /// Starts the entity of the event itself: the properties all three have.
+#[inline(always)]
 pub(super) fn event<'r>(
     records: &'r mut Records,
     of: EntityType,
     origin: &Origin<'_>,
-    name: &str,
-    display_name: &str,
+    name: &Joined<'_>,
+    display_name: &Joined<'_>,
 ) -> Properties<'r> {
     let mut entity = records.entity(of, origin.uuid, version(FULL, origin));
-    entity.text("name", Some(name));
-    entity.text("displayName", Some(display_name));
+    entity.joined("name", name);
+    entity.joined("displayName", display_name);
     entity.time("createdOn", origin.at);
     entity
 }
@@ -47,56 +49,74 @@ pub(super) fn time(origin: &Origin<'_>) -> UnixMs {
     origin.at.unwrap_or(UnixMs(0))
 }
 
+/// The parts of a name and what stands between them, empty where something is left out.
+pub(super) type Joined<'e> = [&'e str; 5];
+
 /// A name built from parts: a missing part is left out together with the
 /// separator before it; when nothing is left, the name is the uuid.
-pub(super) fn joined(first: Option<&str>, more: &[(&str, Option<&str>)], uuid: &str) -> String {
-    let mut name = first.map(cut).unwrap_or_default().to_owned();
-    for (separator, part) in more {
+pub(super) fn joined<'e>(
+    first: Option<&'e str>,
+    more: &[(&'static str, Option<&'e str>)],
+    uuid: &'e str,
+) -> Joined<'e> {
+    debug_assert!(more.len() <= 2, "there is no place for more");
+    let mut name = [""; 5];
+    name[0] = first.map(cut).unwrap_or_default();
+    let mut is_empty = name[0].is_empty();
+    for ((separator, part), place) in more.iter().zip(name[1..].as_chunks_mut().0) {
         let Some(part) = part else { continue };
-        if !name.is_empty() {
-            name.push_str(separator);
-        }
-        name.push_str(cut(part));
+        *place = [if is_empty { "" } else { separator }, cut(part)];
+        is_empty = false;
     }
-    if name.is_empty() { uuid.to_owned() } else { name }
+    if is_empty {
+        name[0] = uuid;
+    }
+    name
 }
 
-/// A user entity. `more` adds what only its type has.
-pub(super) fn user(
+/// A user entity, unless the page has told of the user in the same words.
+pub(super) fn user<'e>(
     records: &mut Records,
+    told: &mut Told<'e>,
     of: EntityType,
-    uuid: &str,
-    user: &User<'_>,
+    uuid: &'e str,
+    profile: Profile<'e>,
     origin: &Origin<'_>,
-    more: impl FnOnce(&mut Properties<'_>),
 ) {
-    let rank = if user.called().is_some() { FULL } else { NAMELESS };
-    let called = user.called().unwrap_or(uuid);
-    let (first, last) = first_and_last(filled(&user.name));
-    let email = filled(&user.email).filter(|email| is_email(email));
-    if email.is_none() && filled(&user.email).is_some() {
-        records.counts.bad_emails += 1;
-    }
-    let mut entity = records.entity(of, uuid, version(rank, origin));
-    entity.text("name", Some(called));
-    entity.text("displayName", Some(called));
-    entity.texts_or_null("email", email);
-    entity.texts_or_null("username", email);
-    entity.texts_or_null("shortLoginId", None);
-    entity.text_or_null("firstName", first);
-    entity.text_or_null("lastName", last);
-    more(&mut entity);
-    entity.text("tag.AccountName", origin.account_name);
-    entity.close();
+    let rank = if profile.called().is_some() { FULL } else { NAMELESS };
+    let version = version(rank, origin);
+    let bad_email = told.once(of, uuid, profile, version, records, |records| {
+        let email = profile.email.filter(|email| is_email(email));
+        let called = profile.called().unwrap_or(uuid);
+        let (first, last) = first_and_last(profile.name);
+        let mut entity = records.entity(of, uuid, version);
+        entity.text("name", Some(called));
+        entity.text("displayName", Some(called));
+        entity.texts_or_null("email", email);
+        entity.texts_or_null("username", email);
+        entity.texts_or_null("shortLoginId", None);
+        entity.text_or_null("firstName", first);
+        entity.text_or_null("lastName", last);
+        entity.text("mspUserAccountId", profile.account);
+        entity.text("mspUserType", profile.kind);
+        entity.text("tag.AccountName", origin.account_name);
+        entity.close();
+        profile.email.is_some() && email.is_none()
+    });
+    records.counts.bad_emails += u64::from(bad_email);
 }
 
 /// A vault of which nothing is known but its id.
-pub(super) fn vault_stub(records: &mut Records, id: &str, origin: &Origin<'_>) {
-    let mut entity = records.entity(EntityType::Vault, id, version(STUB, origin));
-    entity.text("name", Some(id));
-    entity.text("displayName", Some(id));
-    entity.text("tag.AccountName", origin.account_name);
-    entity.close();
+pub(super) fn vault_stub<'e>(records: &mut Records, told: &mut Told<'e>, id: &'e str, origin: &Origin<'_>) {
+    let version = version(STUB, origin);
+    told.once(EntityType::Vault, id, Profile::default(), version, records, |records| {
+        let mut entity = records.entity(EntityType::Vault, id, version);
+        entity.text("name", Some(id));
+        entity.text("displayName", Some(id));
+        entity.text("tag.AccountName", origin.account_name);
+        entity.close();
+        false
+    });
 }
 
 /// Splits a name at its last space.
@@ -104,8 +124,8 @@ fn first_and_last(name: Option<&str>) -> (Option<&str>, Option<&str>) {
     let Some(name) = name.map(str::trim).filter(|name| !name.is_empty()) else {
         return (None, None);
     };
-    match name.rsplit_once(' ') {
-        Some((first, last)) => (Some(first.trim_end()), Some(last)),
+    match name.bytes().rposition(|byte| byte == b' ') {
+        Some(space) => (Some(name[..space].trim_end()), Some(&name[space + 1..])),
         None => (Some(name), None),
     }
 }
@@ -113,17 +133,22 @@ fn first_and_last(name: Option<&str>) -> (Option<&str>, Option<&str>) {
 /// Whether JupiterOne takes the text for an e-mail address: the `email` format
 /// of the schema validator that its SDK uses (ajv-formats).
 fn is_email(text: &str) -> bool {
-    let Some((local, domain)) = text.split_once('@') else { return false };
-    let is_local = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+/=?^_`{|}~-".contains(&byte);
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    let text = text.as_bytes();
+    let Some(at) = text.iter().position(|byte| *byte == b'@') else { return false };
+    let (local, domain) = (&text[..at], &text[at + 1..]);
+    let is_local = |byte: &u8| {
+        matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-'
+            | b'/' | b'=' | b'?' | b'^'..=b'`' | b'{'..=b'~')
     };
-    local.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_local))
-        && domain.contains('.')
-        && domain.split('.').all(is_label)
+    let is_label = |label: &[u8]| {
+        !label.is_empty()
+            && !label.starts_with(b"-")
+            && !label.ends_with(b"-")
+            && label.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+    };
+    local.split(|byte| *byte == b'.').all(|atom| !atom.is_empty() && atom.iter().all(is_local))
+        && domain.contains(&b'.')
+        && domain.split(|byte| *byte == b'.').all(is_label)
 }
 
 /// The properties of `client`.
@@ -173,7 +198,7 @@ mod tests {
     #[test]
     fn a_name_leaves_out_what_is_missing_with_its_separator() {
         let check = |first: Option<&str>, second: Option<&str>, third: Option<&str>, expect: &str| {
-            assert_eq!(joined(first, &[(": ", second), (" ", third)], "uuid"), expect);
+            assert_eq!(joined(first, &[(": ", second), (" ", third)], "uuid").concat(), expect);
         };
         check(Some("Ann"), Some("join"), Some("gm"), "Ann: join gm");
         check(None, Some("join"), Some("gm"), "join gm");
@@ -195,6 +220,16 @@ mod tests {
         check(Some(" Ann  Lee "), Some("Ann"), Some("Lee"));
         check(Some("  "), None, None);
         check(None, None, None);
+    }
+
+    #[test]
+    fn each_byte_that_an_email_may_hold_before_its_at_is_in_the_list() {
+        for byte in 0..0x80u8 {
+            let listed = byte.is_ascii_alphanumeric() || b"!#$%&'*+/=?^_`{|}~-".contains(&byte);
+            let text = format!("a{}b@example.com", char::from(byte));
+            // A dot makes two atoms of it, and what is before an `@` has none.
+            assert_eq!(is_email(&text), listed || byte == b'.', "{text:?}");
+        }
     }
 
     #[test]

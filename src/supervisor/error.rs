@@ -40,6 +40,14 @@ impl RunError {
         }
     }
 
+    /// What is shown of it: why, and what a person can do.
+    pub(crate) fn said(&self) -> String {
+        match self.remedy().hint() {
+            Some(hint) => format!("{}; hint: {hint}", chain(self)),
+            None => chain(self),
+        }
+    }
+
     /// What to do about it.
     pub fn remedy(&self) -> Remedy {
         match self {

@@ -48,6 +48,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         info!(epoch = epoch.0, "run started");
         store.renew(name, epoch, now.plus(LEASE)).await?;
         die_at!("renew.after");
+        self.meter.in_quarantine.set(store.quarantine_len(name).await?);
         let pipeline = self.pipeline(claim, access, wanted, first);
         let result = tokio::select! {
             result = self.drained_in_time(pipeline) => result,
@@ -86,6 +87,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
             now: clock.now(),
         };
         let budget = budgets.join(asking);
+        self.meter.budget.set(Some(budget.clone()));
         let made = budget.granted();
         let api = EventsApi::new(
             client.clone(),
@@ -94,7 +96,8 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
             budget.clone(),
             self.tenant.patience,
             self.meter.clone(),
-        );
+        )
+        .of_tenant(name.clone());
         let introspection = tokio::select! {
             introspection = api.introspect() => introspection?,
             () = closing.cancelled() => return Ok(Drained::default()),
@@ -105,6 +108,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
             None => api,
             Some(_) => {
                 let whole = budgets.join(Asking { account: account.as_deref(), ..asking });
+                self.meter.budget.set(Some(whole.clone()));
                 // What was asked before anybody knew whose budget it takes is paid for now.
                 tokio::select! {
                     () = whole.pay(budget.granted() - made) => (),
@@ -115,6 +119,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         };
         let (mut streams, mut drained) = (Vec::new(), Drained::default());
         for stream in wanted {
+            self.meter.stream(stream).wanted.set(1);
             let Some(checkpoint) = claim.checkpoints.get(stream.name()).cloned() else { continue };
             same_account(checkpoint.source.account.as_deref(), account.as_deref(), name)?;
             if introspection.may_read(stream) {
@@ -149,7 +154,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         let run = Run {
             tenant: name.clone(),
             epoch: claim.epoch,
-            source: Arc::new(api.of_account(account)),
+            source: Arc::new(api.of_account(account).with_texts(memory.texts())),
             snapshots,
             sink: Arc::new(sink),
             store: store.clone(),
@@ -188,6 +193,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
         let remedy = not_allowed(stream);
         let hint = remedy.hint().unwrap_or_default().to_owned();
         warn!(stream = stream.name(), hint, "stream parked");
+        self.meter.parks.add(1);
         self.meter.stream(stream).state.set(StreamState::Parked(hint));
         Failure {
             doing: format!("read `{}`", stream.name()),

@@ -15,7 +15,7 @@ use opgraph_state::{Epoch, Store, UnixMs, UploadNote};
 use secrecy::SecretString;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, error, info_span, warn};
+use tracing::{Instrument, error, error_span, warn};
 use url::Url;
 
 use self::life::{LEASE, Life};
@@ -31,7 +31,7 @@ use crate::{
     sink::{Sink, SinkError},
     source::{Lister, Pace},
     stream::{Mapping, Stream},
-    telemetry::Meter,
+    telemetry::{Meter, TenantState},
 };
 
 /// How long a tenant that is to catch up once starts again without having
@@ -152,8 +152,15 @@ pub async fn supervise<O: Outside, T: Store + Clone>(
     shared: Shared<T>,
     meter: Arc<Meter>,
 ) -> Result<Drained, RunError> {
-    let span = info_span!("tenant", tenant = %tenant.name);
-    run_after_run(tenant, outside, shared, meter).instrument(span).await
+    // At every level: whatever is logged has to say of whom.
+    let span = error_span!("tenant", tenant = %tenant.name);
+    let counts = meter.clone();
+    let ended = run_after_run(tenant, outside, shared, meter).instrument(span).await;
+    counts.state.set(match &ended {
+        Ok(_) => TenantState::Done,
+        Err(error) => TenantState::Stopped(error.said()),
+    });
+    ended
 }
 
 /// The pauses between a tenant's runs: a second at first, a minute later, give or take a half.
@@ -177,6 +184,7 @@ async fn run_after_run<O: Outside, T: Store + Clone>(
     loop {
         let commits = meter.commits.get();
         meter.runs.add(1);
+        meter.state.set(TenantState::Running);
         let life = Life { tenant: &tenant, outside: &outside, shared: &shared, meter: &meter };
         let error = match life.run().await {
             Ok(drained) => return Ok(drained),
@@ -188,15 +196,17 @@ async fn run_after_run<O: Outside, T: Store + Clone>(
             backoff.reset();
             moved = Instant::now();
         }
-        let Remedy::Retry { after } = &remedy else { return Err(stopped(error, &remedy)) };
+        let Remedy::Retry { after } = &remedy else { return Err(stopped(error, &remedy, &meter)) };
         let pause = backoff.next_backoff().unwrap_or(LEASE).max(after.unwrap_or_default());
         // Requests that were repeated for as long as anybody waits are not begun all over again.
         let gave_up = matches!(error, RunError::Source(_)) && tenant.patience.give_up_after.is_some();
         let enough = gave_up || tenant.pace == Pace::Once && moved.elapsed() + pause > ONCE_GIVES_UP_AFTER;
         if enough || shared.closing.is_cancelled() {
-            return Err(stopped(error, &remedy));
+            return Err(stopped(error, &remedy, &meter));
         }
         warn!(error = %chain(&error), ?pause, "run failed, starting again from the checkpoints");
+        meter.restarts.add(1);
+        meter.state.set(TenantState::Pausing(chain(&error)));
         tokio::select! {
             () = sleep(pause) => (),
             () = shared.closing.cancelled() => return Ok(Drained::default()),
@@ -204,7 +214,8 @@ async fn run_after_run<O: Outside, T: Store + Clone>(
     }
 }
 
-fn stopped(error: RunError, remedy: &Remedy) -> RunError {
+fn stopped(error: RunError, remedy: &Remedy, meter: &Meter) -> RunError {
+    meter.halts.add(1);
     error!(error = %chain(&error), hint = remedy.hint().unwrap_or_default(), "tenant stopped");
     error
 }

@@ -56,6 +56,9 @@ pub use inventory::{InventoryChange, ListedItem, ListedVault};
 pub use memory::MemoryStore;
 pub use quarantine::{Listed, QuarantineId, Quarantined};
 pub use seen::Fingerprint;
+#[cfg(feature = "failpoints")]
+#[doc(hidden)]
+pub use sled_store::bend::lose_ids;
 pub use sled_store::{Compacted, Findings, Healed, OpenOptions, SledStore, TreeFindings, compact, verify};
 pub use store::{Claim, Store, StoreError, UploadNote};
 pub use time::UnixMs;

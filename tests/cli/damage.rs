@@ -66,6 +66,26 @@ async fn a_damaged_state_is_told_and_moved_aside_and_the_graph_ends_exact() {
     assert_eq!(aside(&place).len(), 1);
 }
 
+/// The open leaves the ids out; whoever reads them misses those that are lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_that_are_lost_are_missed_behind_the_start_and_healed_without_a_person() {
+    let simulator = simulator().await;
+    let place = Place::of(&simulator);
+    check(&ended(place.run_once()).await, 0, &[]);
+    opgraph_state::lose_ids(&place.path("state")).unwrap();
+    check(&about(&place, &["status"]).await, 0, &[]);
+    check(&about(&place, &["state", "verify"]).await, 4, &["tree `seen`, hour", "rows are left of it"]);
+
+    let said = ["found damaged behind its start", "the state was damaged: moved aside"];
+    check(&ended(place.run_once()).await, 0, &said);
+    assert_eq!(aside(&place).len(), 1);
+    let report = place.judged_by(&simulator);
+    assert!(report.is_exact() && report.is_caught_up(), "{:#?}", report.graph);
+    check(&about(&place, &["state", "verify"]).await, 0, &["whole"]);
+    check(&ended(place.run_once()).await, 0, &[]);
+    assert_eq!(aside(&place).len(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bent_bytes_in_the_database_end_in_an_exact_graph_and_are_never_silent() {
     let simulator = simulator().await;

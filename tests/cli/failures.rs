@@ -110,9 +110,9 @@ async fn a_second_process_on_the_same_state_ends_with_code_4_at_once() {
         4,
         &["is in use by another process", "hint: stop the other opgraph"],
     );
-    let mut status = place.program();
-    status.args(["status", "--state-dir"]).arg(place.path("state"));
-    check(&ended(status).await, 4, &["is in use"]);
+    let mut verify = place.program();
+    verify.args(["state", "verify", "--state-dir"]).arg(place.path("state"));
+    check(&ended(verify).await, 4, &["is in use"]);
     child.kill().unwrap();
     child.wait().unwrap();
 }

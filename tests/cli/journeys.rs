@@ -62,7 +62,7 @@ async fn status_and_cursors_show_and_move_what_was_committed() {
         ended(command)
     };
     let status: serde_json::Value = serde_json::from_str(&ask(&["status", "--json"]).await.stdout).unwrap();
-    assert_eq!(status["default"]["streams"]["itemusages"]["events"], 550);
+    assert_eq!(status["tenants"]["default"]["streams"]["itemusages"]["events"], 550);
     assert!(ask(&["status"]).await.stdout.contains("itemusages"));
     assert!(ask(&["cursors", "show"]).await.stdout.contains("default/auditevents"));
 

@@ -22,11 +22,11 @@ use tokio::{
 use crate::support::program::{Ended, Place, ended, wait};
 
 /// The texts of which no byte sequence outside of the token files may hold one.
-struct Canaries(Vec<String>);
+pub(super) struct Canaries(Vec<String>);
 
 impl Canaries {
     /// A token is told by any of its parts but the first: that one says only which algorithm signed it.
-    fn of(tokens: &[&str]) -> Canaries {
+    pub(super) fn of(tokens: &[&str]) -> Canaries {
         let parts = tokens.iter().flat_map(|token| match token.split_once('.') {
             Some((_, rest)) => rest.split('.').map(str::to_owned).collect(),
             None => vec![(*token).to_owned()],
@@ -43,12 +43,12 @@ impl Canaries {
     }
 
     #[track_caller]
-    fn are_not_in(&self, text: &str, of: &str) {
+    pub(super) fn are_not_in(&self, text: &str, of: &str) {
         assert!(!self.are_in(text.as_bytes()), "{of} shows a token: {text}");
     }
 
     /// The files below `dir` that hold a canary.
-    fn files(&self, dir: &Path) -> Vec<PathBuf> {
+    pub(super) fn files(&self, dir: &Path) -> Vec<PathBuf> {
         let mut files = walk(dir);
         files.retain(|file| self.are_in(&fs::read(file).unwrap()));
         files.sort();
@@ -60,13 +60,18 @@ pub(super) fn walk(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
         let path = entry.path();
-        if path.is_dir() { found.extend(walk(&path)) } else { found.push(path) }
+        // A killed process leaves its socket, which holds nothing.
+        if path.is_dir() {
+            found.extend(walk(&path));
+        } else if path.is_file() {
+            found.push(path);
+        }
     }
     found
 }
 
 /// Says all there is to say, other crates included.
-fn loud(mut command: Command) -> Command {
+pub(super) fn loud(mut command: Command) -> Command {
     command.env("OPGRAPH_LOG", "trace").env("RUST_BACKTRACE", "1");
     command
 }
@@ -81,7 +86,7 @@ fn instance(place: Place, simulator: &Simulator) -> Place {
 }
 
 /// A server that gives back, in a page of HTML, the credentials it was sent.
-async fn echo(status: &'static str) -> String {
+pub(super) async fn echo(status: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {

@@ -8,6 +8,8 @@ mod damage;
 
 mod failures;
 
+mod files;
+
 mod full_size;
 
 mod journeys;
@@ -17,6 +19,10 @@ mod killed;
 mod kills;
 
 mod leaks;
+
+mod shown;
+
+mod traces;
 
 mod quarantine;
 

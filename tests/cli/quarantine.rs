@@ -79,8 +79,8 @@ async fn poison_is_listed_shown_retried_and_dropped_and_nothing_else_is_touched(
     let count = format!("{} in quarantine", entries.len());
     said(&status, 0, &[&count, "opgraph quarantine list --tenant default", "the event has no uuid"], &[]);
     let status = json(&ask(&place, &["status", "--json"]).await);
-    assert_eq!(status["default"]["quarantined"], entries.len());
-    let counted = status["default"]["reasons"].as_array().unwrap().iter();
+    assert_eq!(status["tenants"]["default"]["quarantined"], entries.len());
+    let counted = status["tenants"]["default"]["reasons"].as_array().unwrap().iter();
     let counted: u64 = counted.map(|reason| reason["entries"].as_u64().unwrap()).sum();
     assert!(counted > 0 && counted <= entries.len() as u64);
 
@@ -121,7 +121,7 @@ async fn poison_is_listed_shown_retried_and_dropped_and_nothing_else_is_touched(
     said(&ask(&place, &["quarantine", "list"]).await, 0, &["nothing is in quarantine"], &[]);
     said(&retry(&place, &[]).await, 0, &["nothing is in quarantine"], &[]);
     let status = json(&ask(&place, &["status", "--json"]).await);
-    assert_eq!(status["default"]["quarantined"], 0);
+    assert_eq!(status["tenants"]["default"]["quarantined"], 0);
     // The streams stand where they stood.
     let summary = json(&ended(place.run_once()).await);
     assert!(summary["streams"].as_object().unwrap().values().all(|stream| stream["events"] == 0));

@@ -6,6 +6,8 @@ mod fake;
 
 mod faults;
 
+mod notices;
+
 mod lost_state;
 
 mod plan_scope;

@@ -22,6 +22,8 @@ mod events;
 
 mod pages;
 
+mod missing;
+
 mod arbitrary;
 
 mod purity;

@@ -1,11 +1,15 @@
 //! Whatever comes: the same records in any order and grouping, and only such as the graph takes.
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use opgraph::{
-    graph::{Counts, EntityType, Kind, RecordType, Records},
+    graph::{Counts, EntityType, Kind, RecordType, Records, Sharing},
     stream::{Mapping, Stream, read_page},
 };
+use opgraph_state::Version;
 use proptest::{prelude::*, test_runner::Config};
 use serde::{
     Deserialize, Deserializer,
@@ -18,23 +22,30 @@ use super::{arbitrary::events, page, parsed};
 /// Everything that came of a list of pages, in an order of its own.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
-    records: Vec<String>,
+    /// Each with its newest version: a page need not tell twice of what is shared.
+    records: BTreeMap<String, Version>,
+    /// How many records are an event's own.
+    own: usize,
     rejected: Vec<String>,
     counts: Counts,
 }
 
 /// Maps the events in pages of these sizes, each into records of its own.
 fn outcome(stream: Stream, events: &[String], size: usize, mapping: &Mapping) -> Outcome {
-    let mut outcome = Outcome { records: Vec::new(), rejected: Vec::new(), counts: Counts::default() };
+    let mut outcome =
+        Outcome { records: BTreeMap::new(), own: 0, rejected: Vec::new(), counts: Counts::default() };
     for events in events.chunks(size) {
         let read = read_page(stream, page(events)).expect("a page");
         let mut records = Records::default();
         read.events.map(mapping, &mut records);
-        outcome.records.extend(records.iter().map(|record| record.json.to_owned()));
+        for record in records.iter() {
+            let known = outcome.records.entry(record.json.to_owned()).or_insert(record.version);
+            *known = record.version.max(*known);
+        }
+        outcome.own += records.of(Sharing::Event).count();
         outcome.rejected.extend(read.rejected.into_iter().map(|rejected| rejected.body));
         outcome.counts.add(records.counts);
     }
-    outcome.records.sort_unstable();
     outcome.rejected.sort_unstable();
     outcome
 }
@@ -63,7 +74,34 @@ proptest! {
         prop_assert_eq!(&outcome(stream, &events, 12, &mapping), &expect, "again");
         prop_assert_eq!(&outcome(stream, &events, size, &mapping), &expect, "in smaller pages");
         prop_assert_eq!(&outcome(stream, &shuffled, size, &mapping), &expect, "in another order");
-        prop_assert_eq!(expect.records.iter().filter(|record| record.is_empty()).count(), 0);
+        prop_assert_eq!(expect.records.keys().filter(|record| record.is_empty()).count(), 0);
+    }
+
+    #[test]
+    fn what_is_read_in_one_look_is_what_serde_json_reads((stream, events) in events(6)) {
+        opgraph::fuzzing::page(&page(&events));
+        // As another writer might: with white space, and in another order.
+        let items: Vec<Value> = events.iter().map(|event| serde_json::from_str(event).expect("JSON")).collect();
+        let body = serde_json::json!({ "items": items, "has_more": true, "cursor": stream.name() });
+        opgraph::fuzzing::page(serde_json::to_string_pretty(&body).expect("JSON").as_bytes());
+    }
+
+    #[test]
+    fn a_page_tells_of_nobody_twice_in_the_same_words((stream, events) in events(6), mapping in mappings()) {
+        let maps = |events: &[&String]| {
+            let read = read_page(stream, page(events)).expect("a page");
+            let mut records = Records::default();
+            read.events.map(&mapping, &mut records);
+            records
+        };
+        for event in &events {
+            let (alone, again) = (maps(&[event]), maps(&[event, event, event]));
+            let shared = |records: &Records| {
+                records.of(Sharing::Shared).filter(|record| record.ends.is_none()).count()
+            };
+            prop_assert_eq!(shared(&alone), shared(&again), "{}", event);
+            prop_assert_eq!(alone.of(Sharing::Event).count() * 3, again.of(Sharing::Event).count());
+        }
     }
 
     #[test]

@@ -103,7 +103,9 @@ async fn commit_and_tell(dir: &Path) {
     let number = |name: &str| std::env::var(name).unwrap().parse::<u64>().unwrap();
     let tell = |what: String| std::io::stderr().write_all(format!("{what}\n").as_bytes()).unwrap();
     for _ in 0..2 {
-        let store = SledStore::open(dir, OpenOptions::default()).unwrap();
+        // Every few commits the database is opened anew: cuts fall into that, too.
+        let options = OpenOptions { renew_bytes: 12_000, ..OpenOptions::default() };
+        let store = SledStore::open(dir, options).unwrap();
         let Claim { epoch, checkpoints, .. } = claim(&store).await;
         tell(format!("epoch {}", epoch.0));
         let first = checkpoints["s"].commits;

@@ -5,6 +5,8 @@ pub(crate) mod chaos;
 
 pub(crate) mod answers;
 
+pub(crate) mod files;
+
 pub(crate) mod logs;
 
 pub(crate) mod program;

@@ -102,6 +102,7 @@ impl Place {
                 readers: config::READERS,
                 streams: None,
                 limits: Limits::default(),
+                readers: config::READERS,
             },
             connect: None,
             jupiterone: Some(config::JupiterOne {
@@ -114,9 +115,11 @@ impl Place {
                 },
                 // It would leave the thread, and with it virtual time.
                 gzip: false,
+                job_events: false,
                 upload: JupiterOneSettings::LIMITS,
             }),
             graph: None,
+            files: None,
         }
     }
 }

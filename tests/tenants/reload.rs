@@ -283,3 +283,36 @@ async fn a_run_that_ends_by_itself_ignores_a_hangup_and_says_so() {
     assert_eq!(daemon.code().await, Some(0));
     folder.is_exact("one", &simulators[0]);
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_open_files_are_allowed_as_the_system_allows_and_too_few_are_told() {
+    let simulators = simulators().await;
+    let folder = Folder::new(&simulators[0]);
+    for name in ["a", "b", "c", "d", "e"] {
+        folder.write(name, &simulators[0], "");
+    }
+    let run = |limits: &str| {
+        let log = folder.place.path("log");
+        let mut command = folder.place.program();
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", &format!("{limits}; exec \"$0\" \"$@\"")]).arg(command.get_program());
+        shell.args(["run", "--config"]).arg(folder.place.path("conf"));
+        command = shell;
+        command.env_clear().env("HOME", folder.place.dir.path()).stdin(Stdio::null()).stdout(Stdio::null());
+        Daemon { child: command.stderr(File::create(&log).unwrap()).spawn().unwrap(), log }
+    };
+    let warned =
+        |line: &Value| line["message"].as_str().is_some_and(|text| text.starts_with("few open files"));
+    for (limits, hard, warnings) in
+        [("ulimit -Hn 2000; ulimit -Sn 100", "2000", 0), ("ulimit -n 120", "120", 1)]
+    {
+        let mut daemon = run(limits);
+        daemon.until("one starts", |daemon| daemon.count(|line| line["message"] == "run started") > 0).await;
+        let told = fs::read_to_string(format!("/proc/{}/limits", daemon.child.id())).unwrap();
+        let files = told.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        assert_eq!(files.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), [hard, hard]);
+        assert_eq!(daemon.count(warned), warnings);
+        daemon.stop().await;
+    }
+}

@@ -25,21 +25,9 @@ fn run(words: &[&str]) -> Run {
     run
 }
 
-/// A configuration as it is deployed, without sections that this version does not have.
+/// A configuration as it is deployed.
 fn config(path: &str) -> Config {
-    let example = text("docs/config.example.toml");
-    let mut known = true;
-    let text: String = text(path)
-        .lines()
-        .filter(|line| {
-            if line.starts_with('[') {
-                known = example.contains(line);
-            }
-            known
-        })
-        .map(|line| format!("{line}\n"))
-        .collect();
-    Config::parse(&text, Path::new(path)).unwrap_or_else(|error| panic!("{error}"))
+    Config::parse(&text(path), Path::new(path)).unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[test]

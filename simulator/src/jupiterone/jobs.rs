@@ -11,7 +11,7 @@ use super::{
     upload::Target,
 };
 use crate::{
-    Finalize, JobEnd, JobSeen,
+    Finalize, JobEnd, JobEvent, JobSeen,
     keys::{KeyId, TypeId},
 };
 
@@ -185,6 +185,8 @@ pub(super) struct Job {
     pub(super) polls: u32,
     /// Whether the client never learned of the job, by an injected fault.
     pub(super) unknown: bool,
+    /// What people were told of it.
+    pub(super) events: Vec<JobEvent>,
 }
 
 impl Job {
@@ -219,6 +221,7 @@ impl Job {
             state: self.view.status.name().to_owned(),
             entities: self.view.num_entities_uploaded,
             relationships: self.view.num_relationships_uploaded,
+            events: self.events.clone(),
         }
     }
 

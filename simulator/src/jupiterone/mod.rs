@@ -3,6 +3,7 @@
 //! Source: JupiterOne docs, sync API reference, diff, patch and cross-scope pages; the SDK's captured traffic. Error
 //! codes are theirs where a source shows one and ours elsewhere.
 
+mod events;
 mod fate;
 mod graph;
 mod jobs;
@@ -16,7 +17,7 @@ use std::{
 };
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
 use self::{
@@ -25,7 +26,7 @@ use self::{
     upload::Target,
 };
 use crate::{
-    Comparison, Config, Endpoint, Finalize, Jobs, Received,
+    Comparison, Config, Endpoint, Finalize, JobEvent, Jobs, Received,
     answer::Answer,
     keys::Keys,
     mix::mix,
@@ -129,6 +130,7 @@ impl JupiterOne {
             finalized: None,
             polls: 0,
             unknown: lost,
+            events: Vec::new(),
         };
         let answer = shown(&job.view);
         state.jobs.insert(id, job);
@@ -244,28 +246,23 @@ impl JupiterOne {
         Ok(answer)
     }
 
-    /// Takes notes on a job's progress, which people read in JupiterOne.
+    /// Takes events of a job, which people read in JupiterOne.
     pub(crate) fn events(&self, id: &str, body: &[u8], now: i64) -> Result<Answer, Refusal> {
-        let Value::Object(body) = read::<Value>(body)? else {
-            return Err(Refusal::new(400, "INVALID_BODY", "the body is not an object"));
-        };
-        let Some(Value::Array(events)) = body.get("events") else {
-            return Err(Refusal::new(400, "INVALID_BODY", "events is not an array"));
-        };
         let mut state = self.state();
-        if !state.jobs.contains_key(id) {
-            return Err(no_job(id));
-        }
+        let State { jobs, received, events: count, .. } = &mut *state;
+        let job = jobs.get_mut(id).ok_or_else(|| no_job(id))?;
+        let events = events::read(body, &job.view).inspect_err(|refusal| {
+            received.refused.add(|| format!("{id}/events: {}", refusal.message));
+        })?;
         let mut answers = Vec::new();
-        for event in events {
-            let text = |name| event.get(name).and_then(Value::as_str);
-            let (Some(name), Some(description)) = (text("name"), text("description")) else {
-                return Err(Refusal::new(400, "INVALID_BODY", "an event has no name or description"));
-            };
-            state.events += 1;
-            let id = format!("e{}", state.events);
-            answers.push(json!({"id": id, "name": name, "description": description, "createDate": now}));
+        for event in &events {
+            *count += 1;
+            let JobEvent { name, description } = event;
+            answers.push(json!({
+                "id": format!("e{count}"), "name": name, "description": description, "createDate": now,
+            }));
         }
+        job.events.extend(events);
         Ok(Answer::value(200, &json!({ "events": answers })))
     }
 

@@ -130,6 +130,43 @@ async fn what_the_sdk_sends_is_accepted_and_counted() {
 }
 
 #[tokio::test]
+async fn events_of_a_job_are_taken_as_the_sdk_sends_them_and_shown() {
+    let rig = rig(config()).await;
+    let instance = rig.sim.integration_instance_id();
+    let id = rig.start(json!({"source": "integration-external", "integrationInstanceId": instance})).await;
+    let event = |name: &str, description: &str| json!({"name": name, "description": description});
+    let two = json!({"events": [event("step_start", "Starting"), event("step_end", "Done.")]});
+    let (status, answer) = rig.job(&format!("{id}/events"), two).await;
+    assert_eq!((status, answer["events"].as_array().unwrap().len()), (200, 2));
+    let refused = [
+        json!({}),
+        json!({"events": []}),
+        json!({"events": event("step_start", "Starting")}),
+        json!({"events": [event("Step start", "Starting")]}),
+        json!({"events": [event("", "Starting")]}),
+        json!({"events": [event("step_start", " ")]}),
+        json!({"events": [{"name": "step_start"}]}),
+        json!({"events": [{"name": "step_start", "description": "Starting", "level": "info"}]}),
+        json!({"events": [event("step_start", &"x".repeat(4097))]}),
+        json!({"events": [event("step_start", "Starting")], "more": 1}),
+    ];
+    for body in &refused {
+        let (status, answer) = rig.job(&format!("{id}/events"), body.clone()).await;
+        assert_eq!((status, &answer["error"]["code"]), (400, &json!("INVALID_BODY")), "{body}");
+    }
+    let one = json!({"events": [event("step_start", "Starting")]});
+    assert_eq!(rig.job("unknown/events", one.clone()).await.0, 404);
+    // Nobody could see those of a job that no integration has.
+    let alone = rig.start(api("s")).await;
+    assert_eq!(rig.job(&format!("{alone}/events"), one).await.0, 400);
+    let seen: Vec<_> = rig.sim.jobs().into_iter().map(|job| job.events).collect();
+    let told: Vec<_> = seen[0].iter().map(|event| (&*event.name, &*event.description)).collect();
+    assert_eq!(told, [("step_start", "Starting"), ("step_end", "Done.")]);
+    assert!(seen[1].is_empty());
+    assert_eq!(rig.sim.report().received.refused.count, refused.len() as u64 + 1);
+}
+
+#[tokio::test]
 async fn finalizing_takes_time_and_entities_come_first() {
     let rig = rig(Config { finalize: Finalize::Polls(2), ..config() }).await;
     let id = rig.start(api("s")).await;

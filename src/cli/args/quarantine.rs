@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::Destination;
 use crate::config::{FileFlags, Flags};
 
 /// `opgraph quarantine`
@@ -77,6 +78,9 @@ pub struct RetryEntries {
     /// Where the configuration comes from.
     #[command(flatten)]
     pub flags: Flags,
+    /// Where records go.
+    #[command(flatten)]
+    pub destination: Destination,
 }
 
 /// `opgraph quarantine drop`

@@ -22,6 +22,9 @@ pub struct Demo {
     /// Where records go
     #[arg(long, value_enum, value_name = "WHERE", default_value_t = DemoSink::Both)]
     pub sink: DemoSink,
+    /// Show a status page, metrics and health at this address, until the demo ends
+    #[arg(long, value_name = "ADDR", value_parser = super::address)]
+    pub admin: Option<SocketAddr>,
     /// Keep the folder: the next demo goes on where this one was
     #[arg(long)]
     pub keep: bool,

@@ -20,6 +20,7 @@ fn every_line_of_the_examples_can_be_typed() {
         RUN_EXAMPLES,
         simulated::EXAMPLES,
         CHECK_EXAMPLES,
+        STATUS_EXAMPLES,
         REWIND_EXAMPLES,
         EXPORT_EXAMPLES,
         IMPORT_EXAMPLES,

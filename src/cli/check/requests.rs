@@ -88,7 +88,7 @@ fn uploads(jupiterone: &config::JupiterOne) -> String {
          nothing happens",
         with_commas(times(limits.age)),
         written(limits.age),
-        with_commas(limits.events as u64),
+        with_commas(limits.events),
     )
 }
 

@@ -53,7 +53,7 @@ pub(super) fn ask(
     }
     let mut typed = Vec::new();
     if init.events_token_from.is_none() && flags.events_token_file.is_none() {
-        token(person, answers, "the Events API token", |answers| &mut answers.events_token)?;
+        token(person, answers, "the Events API token", |answers| Some(&mut answers.events_token))?;
     }
     typed.extend(type_in(person, folder, "Events API token", &answers.events_token)?);
     connect(person, init, answers)?;
@@ -129,16 +129,18 @@ fn token(
     person: &mut impl Person,
     answers: &mut Answers,
     what: &str,
-    of: impl Fn(&mut Answers) -> &mut TokenSource,
+    of: impl Fn(&mut Answers) -> Option<&mut TokenSource>,
 ) -> Result<(), Failed> {
-    person.tell(&format!("Where is {what} read from? env:NAME, file:PATH or op://vault/item/field;"));
-    let usual = match of(answers) {
+    let Some(now) = of(answers) else { return Ok(()) };
+    let usual = match now {
         TokenSource::Env(name) => format!("env:{name}"),
         TokenSource::File(path) => format!("file:{}", path.display()),
         TokenSource::Op(reference) => reference.clone(),
     };
+    person.tell(&format!("Where is {what} read from? env:NAME, file:PATH or op://vault/item/field;"));
     one(person, answers, "never the token itself.", &usual, |answers, text| {
-        *of(answers) = place(text).map_err(|error| format!("{error}\n  hint: {}", error.hint()))?;
+        let source = place(text).map_err(|error| format!("{error}\n  hint: {}", error.hint()))?;
+        of(answers).into_iter().for_each(|token| *token = source.clone());
         Ok(())
     })
 }
@@ -189,9 +191,8 @@ fn connect(person: &mut impl Person, init: &Init, answers: &mut Answers) -> Resu
             answers.allow_custom_hosts = trusted;
             return Ok(());
         }
-        token(person, answers, "the Connect token", |answers| match &mut answers.connect {
-            Some(connect) => &mut connect.token,
-            None => &mut answers.events_token,
+        token(person, answers, "the Connect token", |answers| {
+            answers.connect.as_mut().map(|connect| &mut connect.token)
         })?;
     }
     let Some(connect) = &mut answers.connect else { return Ok(()) };
@@ -229,9 +230,8 @@ fn jupiterone(person: &mut impl Person, init: &Init, answers: &mut Answers) -> R
             };
             Ok(())
         })?;
-        token(person, answers, "the JupiterOne API key", |answers| match &mut answers.jupiterone {
-            Some(jupiterone) => &mut jupiterone.token,
-            None => &mut answers.events_token,
+        token(person, answers, "the JupiterOne API key", |answers| {
+            answers.jupiterone.as_mut().map(|jupiterone| &mut jupiterone.token)
         })?;
     }
     if flags.jupiterone_instance.is_none() && flags.jupiterone_scope.is_none() {

@@ -57,6 +57,7 @@ impl Check<'_, '_> {
             token: token?,
             plan: plan?,
             gzip: table.gzip.unwrap_or(true),
+            job_events: table.job_events.unwrap_or(true),
             upload: upload?,
         })
     }

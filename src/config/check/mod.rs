@@ -4,6 +4,8 @@ mod events;
 
 mod connect;
 
+pub(super) mod admin;
+
 mod jupiterone;
 
 mod access;
@@ -58,6 +60,7 @@ pub(super) fn config<'f>(
             "write a section `[[tenant]]` with a `name`, and `[tenant.events]` with a `token`".to_owned(),
         );
     }
+    let admin = root.admin.as_ref().map(|table| check.admin(table));
     let mut tenants = Vec::new();
     for group in &groups {
         check.problems.look_at(group.file);
@@ -76,6 +79,7 @@ pub(super) fn config<'f>(
         state_dir: state_dir?,
         max_memory: max_memory?,
         allow_custom_hosts,
+        admin: admin.map_or(Some(None), |made| made.map(Some))?,
         tenants: tenants.into_iter().map(|(.., tenant)| tenant).collect::<Option<_>>()?,
     })
 }
@@ -148,6 +152,8 @@ impl Check<'_, '_> {
             connect: connect.map_or(Some(None), |made| made.map(Some))?,
             jupiterone: jupiterone.map_or(Some(None), |made| made.map(Some))?,
             graph: graph.map_or(Some(None), |made| made.map(Some))?,
+            // Only a command line can ask for them.
+            files: None,
         })
     }
 

@@ -25,6 +25,7 @@ fn the_example_is_valid_and_shows_the_defaults() {
         }
     );
     assert_eq!(example.description.take().as_deref(), Some("production"));
+    assert_eq!(config.admin, Some(Admin { listen: "127.0.0.1:9184".parse().unwrap(), token: None }));
     let default = parse(ACME).unwrap();
     assert_eq!(example, default.tenants[0]);
     assert_eq!(
@@ -69,7 +70,7 @@ fn every_alternative_of_the_example_is_valid_in_its_place() {
             .unwrap_or_else(|error| panic!("{alternative}: {error}"));
         tried += 1;
     }
-    assert_eq!(tried, 14);
+    assert_eq!(tried, 18);
 }
 
 #[test]

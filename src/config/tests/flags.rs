@@ -152,14 +152,14 @@ fn the_memory_may_be_said_outside_the_file_and_the_flag_wins() {
     let file = dir.path().join("opgraph.toml");
     fs::write(&file, format!("max_memory = \"100MB\"{ACME}")).unwrap();
     let line = format!("--config {}", file.display());
-    let env = [("OPGRAPH_MAX_MEMORY", "70MB")];
+    let env = [("OPGRAPH_MAX_MEMORY", "75MB")];
     assert_eq!(flags(&line, &[]).unwrap().max_memory, 100 << 20);
-    assert_eq!(flags(&line, &env).unwrap().max_memory, 70 << 20);
+    assert_eq!(flags(&line, &env).unwrap().max_memory, 75 << 20);
     assert_eq!(flags(&format!("{line} --max-memory 80MB"), &env).unwrap().max_memory, 80 << 20);
     assert_eq!(flags("--max-memory 80MB", &env).unwrap().max_memory, 80 << 20);
     let refused = flags("--max-memory 1MB", &[]).unwrap_err();
     assert!(
-        refused.starts_with("--max-memory: 1 MB is too little for 1 tenant: at least 41 MB"),
+        refused.starts_with("--max-memory: 1 MB is too little for 1 tenant: at least 73 MB"),
         "{refused}"
     );
     let refused = flags("", &[("OPGRAPH_MAX_MEMORY", "all")]).unwrap_err();

@@ -60,6 +60,7 @@ fn jupiterone_needs_an_account_a_key_and_one_plan() {
         token: TokenSource::Env("K".to_owned()),
         plan,
         gzip: true,
+        job_events: true,
         upload: JupiterOneSettings::LIMITS,
     };
     let scope = tenant(&format!("{start}scope = \"1password/acme\""));

@@ -12,6 +12,8 @@ mod folders;
 
 mod access;
 
+mod admin;
+
 mod jupiterone;
 
 mod flags;
@@ -72,6 +74,7 @@ fn little_is_needed_and_the_rest_has_defaults() {
         state_dir: "opgraph-state".into(),
         max_memory: 256 << 20,
         allow_custom_hosts: false,
+        admin: None,
         tenants: vec![Tenant {
             name: "acme".to_owned(),
             description: None,
@@ -89,6 +92,7 @@ fn little_is_needed_and_the_rest_has_defaults() {
             connect: None,
             jupiterone: None,
             graph: Some(Graph { path: "graph.db".into() }),
+            files: None,
         }],
     };
     assert_eq!(parse(ACME), Ok(expect));

@@ -11,9 +11,9 @@ use opgraph_state::Fingerprint;
 /// what is taken out leaves no gap behind, so the table is never tidied.
 #[derive(Debug)]
 pub(super) struct Recent {
-    ring: Vec<Fingerprint>,
+    pub(super) ring: Vec<Fingerprint>,
     oldest: usize,
-    most: usize,
+    pub(super) most: usize,
     slots: Box<[Slot]>,
     /// Decides about homes; another one when too many have the same.
     seed: u64,

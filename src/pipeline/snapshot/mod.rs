@@ -129,6 +129,7 @@ pub(super) async fn run<L: Lister, T: Store>(
         let failure = match ended {
             Ok(None) => {
                 with.meter.snapshots.done.add(1);
+                with.meter.snapshots.done_at.set(with.clock.now());
                 with.meter.snapshots.state.set(StreamState::CaughtUp);
                 backoff.reset();
                 None
@@ -181,6 +182,7 @@ pub(crate) fn report(failure: &Failure, meter: &Meter) {
     let hint = failure.remedy.hint().unwrap_or_default();
     let text = format!("{failure}: {}", failure.cause);
     error!(error = %text, hint, "snapshots halted");
+    meter.halts.add(1);
     meter.snapshots.state.set(StreamState::Halted(text));
 }
 

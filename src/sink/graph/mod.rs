@@ -49,8 +49,9 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the connection remembers of the file, in KiB. A transaction whose
-/// changes do not fit writes some of them to the log early.
-const CACHE_KIB: i64 = 65_536;
+/// changes do not fit writes some of them to the log early: what is all over the
+/// file by then is the index on the keys of events, about 70 bytes an event.
+const CACHE_KIB: i64 = 32_768;
 
 /// The pages in the log at which a commit copies it into the file: 32 MiB. A
 /// small commit does not pay for a second sync each time.
@@ -260,12 +261,14 @@ impl Sink for GraphSink {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use futures::FutureExt;
     use opgraph_state::{Advance, Cursor, SourceInfo, UnixMs, Version};
 
     use super::*;
     use crate::{
-        graph::{EntityType, Records},
+        graph::{EntityType, Records, RelationshipType},
         http::Halt,
         page::{Coverage, Page, Place},
         sink::{Ack, Upload},
@@ -294,6 +297,46 @@ mod tests {
         event.close();
         let advance = Advance::new(Cursor::Since(UnixMs(0)), Cursor::Token("1".to_owned()));
         Arc::new(Page::new(records, Place::new(Stream::AuditEvents, advance, SourceInfo::default()), None))
+    }
+
+    /// A page of events, each with the user who did it and the one it was done to.
+    fn page_of_relationships(events: std::ops::Range<u64>) -> Arc<Page<Records>> {
+        let mut records = Records::default();
+        let version = Version { rank: 2, at: UnixMs(1) };
+        for number in events {
+            let (event, user) = (format!("E{number}"), format!("U{}", number * 7 % 5));
+            records.entity(EntityType::AuditEvent, &event, version).close();
+            records.entity(EntityType::ActorDetails, &user, version).close();
+            records.entity(EntityType::ObjectDetails, &user, version).close();
+            records.relationship(RelationshipType::ActorPerformedEvent, &user, &event, UnixMs(1));
+            records.relationship(RelationshipType::EventUpdatedObject, &event, &user, UnixMs(1));
+        }
+        let advance = Advance::new(Cursor::Since(UnixMs(0)), Cursor::Token("1".to_owned()));
+        Arc::new(Page::new(records, Place::new(Stream::AuditEvents, advance, SourceInfo::default()), None))
+    }
+
+    /// Relationships wait for the end of the transaction, or until enough of them do.
+    #[tokio::test]
+    async fn every_relationship_arrives_and_none_of_an_abandoned_upload() {
+        let (_folder, sink) = graph("");
+        for abandoned in [1..3, 3..40] {
+            let mut upload = sink.open();
+            upload.write(page_of_relationships(abandoned)).await.unwrap();
+        }
+        // The second time, all of it is there.
+        for _ in 0..2 {
+            let page = page_of_relationships(100..131);
+            let mut coverage = Coverage::default();
+            coverage.add(&page).unwrap();
+            let mut upload = sink.open();
+            upload.write(page).await.unwrap();
+            let _ = upload.finish(coverage).await.unwrap();
+        }
+        let found = GraphReader::open(sink.path()).unwrap().records().unwrap();
+        let expected: BTreeSet<_> =
+            page_of_relationships(100..131).items.iter().map(|record| record.key.to_owned()).collect();
+        assert_eq!(found.into_keys().collect::<BTreeSet<_>>(), expected);
+        assert_eq!(expected.len(), 3 * 31 + 2 * 5);
     }
 
     async fn write(sink: &GraphSink, bytes: usize) -> Result<Ack, SinkError> {

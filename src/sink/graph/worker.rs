@@ -143,6 +143,7 @@ impl Worker<'_> {
         if !coverage.removed().is_empty() {
             self.tables.sweep()?;
         }
+        self.tables.complete()?;
         die_at!("graph.before_commit");
         self.connection.execute_batch("COMMIT")?;
         die_at!("graph.after_commit");

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 use url::Url;
 
-use super::{JupiterOneSettings, pack::Kind, report::Report};
+use super::{JupiterOneSettings, notices::Notice, pack::Kind, report::Report};
 use crate::{
     http::{Answer, Asked, Body, Client, Failure, Outcome, Patience, Remedy, Request, until_done},
     telemetry::Meter,
@@ -70,11 +70,11 @@ struct Call<'a> {
 }
 
 impl Api {
-    /// Starts a job and answers its id.
+    /// Starts a job and answers how it is.
     ///
     /// A lost answer is repeated: nobody can find the job whose id was lost.
     /// Such an orphan takes nothing and never reaches the graph.
-    pub(super) async fn start(&self, target: &Target) -> Result<String, Failure> {
+    pub(super) async fn start(&self, target: &Target) -> Result<Report, Failure> {
         let call = Call {
             doing: "start a sync job".to_owned(),
             method: Method::POST,
@@ -85,7 +85,7 @@ impl Api {
         };
         let job = self.call(call).await?;
         self.meter.jobs.add(1);
-        Ok(job.id)
+        Ok(job)
     }
 
     /// Asks how a job is.
@@ -162,30 +162,35 @@ impl Api {
         self.call(call).await.map(drop)
     }
 
+    /// Tells people of a job. One attempt: nothing depends on it.
+    pub(super) async fn tell(&self, job: &str, notices: &[Notice]) -> Result<(), Failure> {
+        #[derive(Serialize)]
+        struct Events<'a> {
+            events: &'a [Notice],
+        }
+        let call = Call {
+            doing: format!("tell of sync job {job}"),
+            method: Method::POST,
+            path: &[job, "events"],
+            body: Some(json(&Events { events: notices })),
+            correlation: None,
+            repeat_unknown: false,
+        };
+        self.meter.requests.add(1);
+        self.client.send(&self.request(call)).await.map(drop)
+    }
+
     /// Makes a call until it is answered. Every answer shows the job; one that
     /// does not was garbled on its way, or is of somebody in between who may
     /// not even have passed the request on: it counts as lost.
     async fn call(&self, call: Call<'_>) -> Result<Report, Failure> {
-        let settings = &self.settings;
-        let mut headers = vec![("JupiterOne-Account", settings.account.clone())];
-        if let Some(correlation) = call.correlation {
-            headers.push(("JupiterOne-Correlation-Id", correlation.to_owned()));
-        }
-        let request = Request {
-            doing: call.doing,
-            asked: Asked::SyncJob,
-            method: call.method,
-            url: url(&settings.base_url, call.path),
-            token: settings.token.clone(),
-            headers,
-            body: call.body,
-        };
         let patience = Patience {
-            first: settings.retry.first,
-            longest: settings.retry.longest,
+            first: self.settings.retry.first,
+            longest: self.settings.retry.longest,
             give_up_after: Some(GIVE_UP_AFTER),
             repeat_unknown: call.repeat_unknown,
         };
+        let request = self.request(call);
         let repeated = |failure: &Failure| {
             self.meter.retries.add(1);
             warn!(doing = request.doing, status = failure.status, "request failed, to be repeated");
@@ -198,6 +203,23 @@ impl Api {
             read(&request.doing, &answer)
         })
         .await
+    }
+
+    fn request(&self, call: Call<'_>) -> Request {
+        let settings = &self.settings;
+        let mut headers = vec![("JupiterOne-Account", settings.account.clone())];
+        if let Some(correlation) = call.correlation {
+            headers.push(("JupiterOne-Correlation-Id", correlation.to_owned()));
+        }
+        Request {
+            doing: call.doing,
+            asked: Asked::SyncJob,
+            method: call.method,
+            url: url(&settings.base_url, call.path),
+            token: settings.token.clone(),
+            headers,
+            body: call.body,
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
     ending::Ending,
     job::Job,
     notes::Note,
+    notices::Notices,
     pack::{Kind, LARGEST_BODY, Origin, Packed, Packer, TOO_LARGE, refused, without_raw_data},
 };
 use crate::{allowance::Share, http::Remedy, sink::SinkError};
@@ -36,6 +37,7 @@ pub(super) struct Feed<S> {
     waiting: Vec<(Packed, Option<Share>)>,
     open: Option<Open>,
     set_aside: Vec<Quarantined>,
+    notices: Notices,
 }
 
 struct Open {
@@ -81,6 +83,7 @@ impl<S: Store> Feed<S> {
             waiting: Vec::new(),
             open: None,
             set_aside: Vec::new(),
+            notices: Notices::default(),
         }
     }
 
@@ -122,6 +125,7 @@ impl<S: Store> Feed<S> {
             Kind::Entities => &mut self.entities,
             Kind::Relationships => &mut self.relationships,
         };
+        self.notices.count(kind, origin);
         if let Ok(body) = packer.push(json, labels, origin) {
             return body;
         }
@@ -187,6 +191,7 @@ impl<S: Store> Feed<S> {
         };
         home.note(&note).await?;
         die_at!("job.noted");
+        self.notices.open(api, &job);
         self.open = Some(Open { job, note, turn });
         Ok(())
     }
@@ -222,11 +227,13 @@ impl<S: Store> Feed<S> {
         let mut sent = Sent { settled: Vec::new(), set_aside: self.set_aside };
         let Some(Open { mut job, mut note, turn }) = self.open else { return Ok(sent) };
         sent.set_aside.extend(job.take_set_aside());
+        self.notices.end(sent.set_aside.len());
         if self.ending.spare(sent.set_aside.len() as u64) {
             note = note.with_at_most(self.ending.removes());
             self.link.home.note(&note).await?;
         }
         if let Err(error) = job.finish(&self.ending).await {
+            self.notices.fail(&error);
             self.link.home.told(&note, &error).await?;
             return Err(error);
         }

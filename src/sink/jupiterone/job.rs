@@ -23,6 +23,7 @@ use crate::{
     clock::Clock,
     http::{Failure, Halt, Remedy},
     sink::SinkError,
+    telemetry::Held,
 };
 
 /// How often counters that do not agree are read before they are believed: an
@@ -42,6 +43,9 @@ pub(super) struct Job {
     api: Arc<Api>,
     clock: Clock,
     id: String,
+    /// Counts the job among those that are uploading or finalizing.
+    stands: Held,
+    of_integration: bool,
     /// Bodies in flight, over all jobs of the tenant.
     slots: Arc<Semaphore>,
     flying: JoinSet<Landed>,
@@ -79,11 +83,13 @@ impl Job {
         slots: Arc<Semaphore>,
         target: &Target,
     ) -> Result<Job, SinkError> {
-        let id = api.start(target).await.map_err(not_started)?;
+        let started = api.start(target).await.map_err(not_started)?;
         Ok(Job {
-            api,
             clock,
-            id,
+            id: started.id,
+            of_integration: started.integration_job_id.is_some(),
+            stands: api.meter.jobs_uploading.hold(),
+            api,
             slots,
             flying: JoinSet::new(),
             taken: Tally::default(),
@@ -99,6 +105,11 @@ impl Job {
     /// JupiterOne's id of the job.
     pub(super) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Whether people can read of it in JupiterOne.
+    pub(super) fn is_of_integration(&self) -> bool {
+        self.of_integration
     }
 
     /// Sends a body. Waits for a slot; returns while it is in flight.
@@ -249,11 +260,14 @@ impl Job {
         if counted != self.taken {
             return Err(self.abandon("before it was finalized", counted).await);
         }
+        self.stands = self.api.meter.jobs_finalizing.hold();
         die_at!("finalize.before");
         self.finalize(ending).await?;
         die_at!("finalize.after");
         let report = wait_until_over(&self.api, &self.id, ending.may_delete()).await?;
-        self.still_counts(report.uploaded()).await
+        self.still_counts(report.uploaded()).await?;
+        self.api.meter.jobs_finished.add(1);
+        Ok(())
     }
 
     /// The gate behind: what was taken before the end must still be counted

@@ -24,6 +24,8 @@ mod over;
 
 mod feed;
 
+mod notices;
+
 mod notes;
 
 mod left;
@@ -88,6 +90,8 @@ pub struct JupiterOneSettings {
     pub plan: Plan,
     /// Compress request bodies.
     pub gzip: bool,
+    /// Tell people in JupiterOne how the jobs of an integration go.
+    pub job_events: bool,
     /// Request bodies in flight, over all jobs. Each takes up to 1 MB of memory,
     /// or what a larger record does.
     pub in_flight: usize,
@@ -119,6 +123,7 @@ impl JupiterOneSettings {
             token,
             plan,
             gzip: true,
+            job_events: true,
             in_flight: 4,
             flying: Allowance::alone(4 << 20),
             waiting: Allowance::alone(6 << 20),

@@ -25,5 +25,5 @@ pub async fn probe(client: Client, settings: Arc<JupiterOneSettings>) -> Result<
     };
     let api = Api { client, settings, meter: Arc::new(Meter::default()) };
     let job = api.start(&target).await.map_err(failed)?;
-    api.abort(&job, "opgraph check: nothing was sent").await.map_err(failed)
+    api.abort(&job.id, "opgraph check: nothing was sent").await.map_err(failed)
 }

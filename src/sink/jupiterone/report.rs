@@ -1,6 +1,6 @@
 //! What JupiterOne says of a sync job.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use super::pack::Kind;
 
@@ -12,6 +12,8 @@ pub(super) struct Report {
     pub(super) id: String,
     #[serde(rename = "status", default)]
     pub(super) state: State,
+    /// There if the job belongs to an integration: people see its events then.
+    pub(super) integration_job_id: Option<IgnoredAny>,
     num_entities_uploaded: Option<u64>,
     num_relationships_uploaded: Option<u64>,
     num_entities_deleted: Option<u64>,

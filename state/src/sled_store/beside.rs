@@ -2,15 +2,17 @@
 //! kind, and other directories that take a state's place.
 
 use std::{
-    fs::{self, File},
-    io::{self, Read},
-    os::unix::fs::MetadataExt,
+    fs::{self, File, TryLockError},
+    io::{self, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use super::{cursors_json, record};
+use super::record;
 use crate::StoreError;
 
 /// Directories next to a state in which another one is being made, or an old
@@ -22,6 +24,9 @@ pub(super) const HEALING: &str = "healing";
 
 /// Where a state that takes the place of a larger one is made.
 pub(super) const COMPACTING: &str = "compacting";
+
+/// How long a database may take to let go of its file.
+const CLOSING: Duration = Duration::from_secs(10);
 
 /// Finds out whether what should be a file is one, and a directory a directory.
 pub(super) fn check_kinds(dir: &Path) -> Result<(), StoreError> {
@@ -46,35 +51,47 @@ pub(super) fn check_kinds(dir: &Path) -> Result<(), StoreError> {
     check("blobs", true)
 }
 
-/// Reads every file of a directory to its end, and answers the length of `db`.
-///
-/// # Errors
-///
-/// What the system says. (`cursors.json` is needed by nobody here.)
-pub(super) fn read_through(dir: &Path) -> io::Result<u64> {
-    let mut buffer = vec![0; 1 << 20];
-    let mut database = 0;
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name == cursors_json::NAME || name == "lock" || !fs::metadata(entry.path())?.is_file() {
-            continue;
-        }
-        let mut file = File::open(entry.path())?;
-        let mut bytes = 0;
-        loop {
-            match file.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(read) => bytes += read as u64,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+/// The file that says that something in the directory was found damaged, and what.
+const SUSPECT: &str = "suspect";
+
+/// Leaves word that something was found damaged, so that the next open reads everything.
+pub(super) fn suspect(dir: &Path, what: &str) -> io::Result<()> {
+    let mut file =
+        File::options().write(true).create(true).truncate(true).mode(0o600).open(dir.join(SUSPECT))?;
+    writeln!(file, "{what}")?;
+    file.sync_all()?;
+    File::open(dir)?.sync_all()
+}
+
+/// Whether something was found damaged when the directory was open last.
+pub(super) fn is_suspect(dir: &Path) -> bool {
+    dir.join(SUSPECT).symlink_metadata().is_ok()
+}
+
+/// Takes the word back: everything was read, and is as it should be.
+pub(super) fn clear(dir: &Path) {
+    // Where it stays, everything is read again next time.
+    if let Err(error) = fs::remove_file(dir.join(SUSPECT))
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(error = %error, "could not remove `{SUSPECT}`");
+    }
+}
+
+/// Waits until a database that was dropped has let go of its file: threads of sled's may hold it for a moment longer.
+pub(super) fn wait_until_closed(dir: &Path) -> io::Result<()> {
+    let file = File::open(dir.join("db"))?;
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return file.unlock(),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < CLOSING => {
+                thread::park_timeout(Duration::from_millis(1))
             }
-        }
-        if name == "db" {
-            database = bytes;
+            Err(TryLockError::WouldBlock) => return Err(io::Error::other("it stays locked")),
+            Err(TryLockError::Error(error)) => return Err(error),
         }
     }
-    Ok(database)
 }
 
 /// Makes the names of the folders that lead to a new state durable: any of them
@@ -178,8 +195,6 @@ pub(super) fn sync_parent(dir: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
-
     use super::*;
 
     #[test]
@@ -224,21 +239,5 @@ mod tests {
         fs::write(place.join("state.healing/db"), "half of it").unwrap();
         clean(&place.join("state"));
         assert_eq!(names.map(|name| place.join(name).exists()), [true, false, false, true, true]);
-    }
-
-    /// Reading the first page of `/proc/self/mem` is EIO.
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn what_cannot_be_read_is_an_error_unless_nobody_needs_it() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("db"), vec![7; 3_000_000]).unwrap();
-        fs::write(dir.path().join("conf"), [7; 9]).unwrap();
-        fs::create_dir(dir.path().join("blobs")).unwrap();
-        for name in [cursors_json::NAME, "lock"] {
-            symlink("/proc/self/mem", dir.path().join(name)).unwrap();
-        }
-        assert_eq!(read_through(dir.path()).unwrap(), 3_000_000);
-        symlink("/proc/self/mem", dir.path().join("snap.0")).unwrap();
-        read_through(dir.path()).unwrap_err();
     }
 }

@@ -7,17 +7,21 @@
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, PoisonError, RwLock},
+    path::PathBuf,
+    sync::Arc,
 };
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    OpenOptions, beside,
     content::{CONTENT_KEY, Content},
+    current::Current,
     cursors_json::CursorsJson,
     decide,
     failure::{Failure, Poison},
     fsync::Durability,
+    hours, open,
     overlay::Overlay,
     prune::Pruning,
     trees::{Tree, Trees},
@@ -116,8 +120,12 @@ pub(super) struct Committer {
     pub(super) trees: Trees,
     pub(super) durability: Durability,
     pub(super) poison: Poison,
-    /// Taken while a transaction is applied, so that no read sees half of one.
-    pub(super) applying: Arc<RwLock<()>>,
+    /// The same trees, as everybody reads them.
+    pub(super) current: Arc<Current>,
+    pub(super) dir: PathBuf,
+    pub(super) options: OpenOptions,
+    /// Bytes of rows written since sled was opened.
+    pub(super) written: u64,
     pub(super) pruning: Pruning,
     /// The number of the last commit.
     pub(super) commits: u64,
@@ -144,12 +152,43 @@ impl Committer {
             if served.is_err() {
                 self.poison.set(Failure::new("write the state", "the database panicked"));
             }
+            if self.poison.check().is_ok() && self.written >= self.options.renew_bytes {
+                self.renew();
+            }
             if self.poison.check().is_ok() {
                 self.cursors.keep(&self.trees, at);
             }
         }
         if self.poison.check().is_ok() {
             self.cursors.close(&self.trees);
+        }
+    }
+
+    /// Closes the database and opens it again, between two groups.
+    ///
+    /// sled remembers where its pages are only when it opens, and after a crash
+    /// reads its log from there on: without this, all that a long life has
+    /// written. It also lets go of pages that sled would keep in memory.
+    fn renew(&mut self) {
+        let renewed = catch_unwind(AssertUnwindSafe(|| {
+            let mut current = self.current.alone();
+            *current = None;
+            self.trees = Trees::default();
+            self.durability.close();
+            die_at!("renew.closed");
+            beside::wait_until_closed(&self.dir)
+                .map_err(|error| Failure::new("close the database of the state", error))?;
+            let (db, trees) = open::again(&self.dir, &self.options, self.commits)
+                .map_err(|error| Failure::of("open the state again", error))?;
+            self.durability.go_on_with(db);
+            self.trees = trees.clone();
+            *current = Some(trees);
+            self.written = 0;
+            Ok(())
+        }));
+        let panicked = |_| Err(Failure::new("open the state again", "the database panicked"));
+        if let Err(failure) = renewed.unwrap_or_else(panicked) {
+            self.poison.set(failure);
         }
     }
 
@@ -162,13 +201,14 @@ impl Committer {
                 return Ok(());
             }
             let commits = self.commits + 1;
-            let written = write(overlay, commits, self.content, &self.applying, &self.durability);
-            self.content = written.map_err(|failure| {
-                tracing::error!(error = %failure.error(), "the state can no longer be written");
+            let written = write(overlay, commits, self.content, &self.current, &self.durability);
+            let Written { content, bytes } = written.map_err(|failure| {
                 let error = failure.error();
                 self.poison.set(failure);
                 error
             })?;
+            self.content = content;
+            self.written += bytes;
             self.commits = commits;
             Ok(())
         });
@@ -178,27 +218,36 @@ impl Committer {
     }
 }
 
-/// Writes a group. Answers what all rows add up to then.
+/// What a group has written.
+pub(super) struct Written {
+    /// What all rows add up to now.
+    content: Content,
+    /// The bytes of its rows.
+    bytes: u64,
+}
+
+/// Writes a group.
 pub(super) fn write(
     mut overlay: Overlay<'_>,
     commits: u64,
     content: Content,
-    applying: &RwLock<()>,
+    current: &Current,
     durability: &Durability,
-) -> Result<Content, Failure> {
-    let content = overlay.content_after(content);
-    let content = content.map_err(|error| Failure::new("read the state before a commit", error))?;
+) -> Result<Written, Failure> {
+    let content = hours::keep_up(&mut overlay).and_then(|()| overlay.content_after(content));
+    let content = content.map_err(|error| Failure::of("read the state before a commit", error))?;
     overlay.put_row(Tree::Meta, CONTENT_KEY.to_vec(), content.at(commits).into());
     overlay.put_row(Tree::Meta, COMMITS_KEY.to_vec(), commits.to_be_bytes().as_slice().into());
     overlay.accept();
+    let bytes = overlay.bytes();
     {
-        let _applying = applying.write().unwrap_or_else(PoisonError::into_inner);
+        let _applying = current.alone();
         die_at!("transaction.before");
         overlay.write().map_err(|error| Failure::new("write a commit to the state", error))?;
     }
     die_at!("transaction.after");
     durability.make_durable(commits)?;
-    Ok(content)
+    Ok(Written { content, bytes })
 }
 
 fn decide_one(overlay: &mut Overlay<'_>, pruning: &mut Pruning, request: Write) -> Held {

@@ -12,7 +12,8 @@ use super::trees::Tree;
 pub(super) const CONTENT_KEY: &[u8] = b"content";
 
 /// How many rows there are, and the sum of their fingerprints, modulo 2^128.
-/// The tree `meta` is left out: it holds the result.
+/// Of the whole state, two trees are left out: `meta`, which holds the result, and
+/// `seen`, whose ids add up hour by hour (see [`super::hours`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Content {
     pub(super) rows: u64,
@@ -32,17 +33,32 @@ impl Content {
         self.sum = self.sum.wrapping_sub(fingerprint(tree, key, value));
     }
 
+    /// Takes all that another one holds in.
+    pub(super) fn plus(self, other: Content) -> Content {
+        Content { rows: self.rows.wrapping_add(other.rows), sum: self.sum.wrapping_add(other.sum) }
+    }
+
+    /// Encodes it: rows, sum.
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        [&self.rows.to_be_bytes()[..], &self.sum.to_be_bytes()].concat()
+    }
+
+    /// Decodes what [`Content::to_bytes`] has encoded; `None` if it is something else.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Content> {
+        let (rows, rest) = bytes.split_first_chunk()?;
+        let sum = u128::from_be_bytes(rest.try_into().ok()?);
+        Some(Content { rows: u64::from_be_bytes(*rows), sum })
+    }
+
     /// Encodes it together with the commit it is of: commit, rows, sum.
     pub(super) fn at(self, commits: u64) -> Vec<u8> {
-        [&commits.to_be_bytes()[..], &self.rows.to_be_bytes(), &self.sum.to_be_bytes()].concat()
+        [&commits.to_be_bytes()[..], &self.to_bytes()].concat()
     }
 
     /// Decodes what [`Content::at`] has encoded; `None` if it is something else.
     pub(super) fn read(bytes: &[u8]) -> Option<(u64, Content)> {
         let (commits, rest) = bytes.split_first_chunk()?;
-        let (rows, rest) = rest.split_first_chunk()?;
-        let sum = u128::from_be_bytes(rest.try_into().ok()?);
-        Some((u64::from_be_bytes(*commits), Content { rows: u64::from_be_bytes(*rows), sum }))
+        Some((u64::from_be_bytes(*commits), Content::from_bytes(rest)?))
     }
 }
 

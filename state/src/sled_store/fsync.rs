@@ -10,7 +10,8 @@ use crate::die_at;
 
 /// Flushes, syncs and records, in that order.
 pub(super) struct Durability {
-    db: sled::Db,
+    /// None while the database is closed and opened again.
+    db: Option<sled::Db>,
     /// A read-only handle of sled's file. `sled::Db::flush` writes the bytes and
     /// starts their write-back (`sync_file_range`), but never waits for the disk;
     /// `fdatasync` does, through any handle of the file.
@@ -21,7 +22,22 @@ pub(super) struct Durability {
 
 impl Durability {
     pub(super) fn new(db: sled::Db, dir: &Path, format: u32) -> io::Result<Durability> {
-        Ok(Durability { db, file: File::open(dir.join("db"))?, record: RecordFile::in_dir(dir), format })
+        Ok(Durability {
+            db: Some(db),
+            file: File::open(dir.join("db"))?,
+            record: RecordFile::in_dir(dir),
+            format,
+        })
+    }
+
+    /// Lets go of the database.
+    pub(super) fn close(&mut self) {
+        self.db = None;
+    }
+
+    /// Goes on with the database that was opened again.
+    pub(super) fn go_on_with(&mut self, db: sled::Db) {
+        self.db = Some(db);
     }
 
     /// Returns once everything written to the database before this call, and
@@ -32,7 +48,9 @@ impl Durability {
     /// The first [`Failure`]. It must not be called again after one.
     pub(super) fn make_durable(&self, commits: u64) -> Result<(), Failure> {
         die_at!("flush.before");
-        self.db.flush().map_err(|error| Failure::new("flush the state", error))?;
+        let closed = || Failure::new("flush the state", "it is closed");
+        let db = self.db.as_ref().ok_or_else(closed)?;
+        db.flush().map_err(|error| Failure::new("flush the state", error))?;
         die_at!("flush.after");
         self.file.sync_data().map_err(|error| Failure::new("sync the state's file to the disk", error))?;
         die_at!("fsync.after");

@@ -3,15 +3,16 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::RwLock,
 };
 
 use super::{
     OpenOptions, SledStore, beside, committer,
+    current::Current,
     cursors_json::{self, Kept},
     decide,
     failure::Failure,
     open,
+    open::Extent,
     overlay::Overlay,
 };
 use crate::{CursorsFile, StoreError, UnixMs};
@@ -52,16 +53,15 @@ impl SledStore {
         plan: impl FnOnce(CursorsFile) -> CursorsFile,
     ) -> Result<(SledStore, Option<Healed>), StoreError> {
         let lock = open::lock(dir)?;
-        let healed = match open::open_under(lock, dir, &options).map_err(|refused| *refused) {
+        let (lock, error) = match open::open_under(lock, dir, &options, Extent::AllButIds) {
             Ok(opened) => return Ok((SledStore::start(dir, opened, &options)?, None)),
-            Err((lock, StoreError::Damaged { what })) => {
-                let healed = heal(dir, &options, what, at, stamp, plan);
-                // Nobody else gets at the directory before it has changed its name.
-                drop(lock);
-                healed?
-            }
-            Err((_, error)) => return Err(error),
+            Err(failed) => *failed,
         };
+        let StoreError::Damaged { what } = error else { return Err(error) };
+        let healed = heal(dir, &options, what, at, stamp, plan);
+        // Nobody else gets at the directory before it has changed its name.
+        drop(lock);
+        let healed = healed?;
         Ok((SledStore::open(dir, options)?, Some(healed)))
     }
 }
@@ -104,14 +104,21 @@ fn heal(
 
 /// Makes a state that holds nothing but cursors, and closes it.
 fn furnish(dir: &Path, options: &OpenOptions, cursors: &CursorsFile, at: UnixMs) -> Result<(), StoreError> {
-    let opened = open::open_under(open::lock(dir)?, dir, options).map_err(|refused| refused.1)?;
+    let opened =
+        open::open_under(open::lock(dir)?, dir, options, Extent::AllButIds).map_err(|failed| failed.1)?;
     let mut overlay = Overlay::over(&opened.trees);
     for (tenant, streams) in &cursors.tenants {
         decide::import(&mut overlay, tenant, streams.clone(), false, at)?;
         overlay.accept();
     }
     if !overlay.is_empty() {
-        let written = committer::write(overlay, 1, opened.content, &RwLock::new(()), &opened.durability);
+        let written = committer::write(
+            overlay,
+            1,
+            opened.content,
+            &Current::new(opened.trees.clone()),
+            &opened.durability,
+        );
         written.map_err(|failure| failure.error())?;
         let doing = || format!("write the cursors of `{}`", dir.display());
         cursors_json::write(dir, cursors).map_err(|error| Failure::new(doing(), error).error())?;

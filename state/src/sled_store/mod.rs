@@ -22,6 +22,12 @@ mod reader;
 
 mod content;
 
+mod hours;
+
+mod check;
+
+mod current;
+
 mod cursors_json;
 
 mod record;
@@ -32,7 +38,11 @@ mod failure;
 
 mod lock;
 
+mod readable;
+
 mod walk;
+
+mod format;
 
 mod open;
 
@@ -41,6 +51,9 @@ mod beside;
 mod heal;
 
 mod compact;
+
+#[cfg(feature = "failpoints")]
+pub(crate) mod bend;
 
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
@@ -51,19 +64,21 @@ mod tests;
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{Arc, RwLock},
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::{
+    check::Check,
     committer::{Committer, GROUP, Reply, Write},
+    current::Current,
     cursors_json::CursorsJson,
     failure::{Failure, Poison},
     lock::Lock,
-    open::Opened,
+    open::{Extent, Opened},
     prune::Pruning,
     reader::{Read, Reader},
 };
@@ -88,11 +103,14 @@ pub struct OpenOptions {
     pub horizon: Duration,
     /// Memory for sled's cache of tree nodes, in bytes. 32 MiB unless set.
     pub cache_bytes: u64,
+    /// After how many bytes of rows sled is opened anew, so that a start after a
+    /// crash reads little of its log. 8 MiB unless set.
+    pub renew_bytes: u64,
 }
 
 impl Default for OpenOptions {
     fn default() -> OpenOptions {
-        OpenOptions { horizon: DEFAULT_HORIZON, cache_bytes: 32 << 20 }
+        OpenOptions { horizon: DEFAULT_HORIZON, cache_bytes: 32 << 20, renew_bytes: 8 << 20 }
     }
 }
 
@@ -118,6 +136,10 @@ struct Inner {
     reads: mpsc::Sender<Read>,
     poison: Poison,
     rolled_back: Option<String>,
+    /// Whether everything has been read that the open has left out.
+    checked: watch::Receiver<bool>,
+    /// Tells the thread that serves no requests, when it is dropped.
+    _open: std::sync::mpsc::Sender<()>,
     threads: Vec<Thread>,
     _lock: Lock,
 }
@@ -133,24 +155,38 @@ impl SledStore {
     /// there and makes sense (every one is read), and [`StoreError::Io`]. A state that went backwards is no error: see
     /// [`SledStore::rolled_back`].
     pub fn open(dir: &Path, options: OpenOptions) -> Result<SledStore, StoreError> {
-        SledStore::start(dir, open::open(dir, &options)?, &options)
+        SledStore::start(dir, open::open(dir, &options, Extent::AllButIds)?, &options)
     }
 
     fn start(dir: &Path, opened: Opened, options: &OpenOptions) -> Result<SledStore, StoreError> {
-        let Opened { trees, durability, commits, content, rolled_back, lock } = opened;
+        let Opened { trees, durability, commits, content, rolled_back, lock, .. } = opened;
         let (writes, write_requests) = mpsc::channel(GROUP);
         let (reads, read_requests) = mpsc::channel(READS);
-        let poison = Poison::default();
-        let applying = Arc::new(RwLock::new(()));
-        let reader = Reader { trees: trees.clone(), poison: poison.clone(), applying: Arc::clone(&applying) };
-        let pruning = Pruning::new(options.horizon);
-        let cursors = CursorsJson::in_dir(dir);
-        let poison_too = poison.clone();
-        let committer =
-            Committer { trees, durability, poison: poison_too, applying, pruning, commits, content, cursors };
-        let mut inner = Inner { writes, reads, poison, rolled_back, threads: Vec::new(), _lock: lock };
+        let poison = Poison::of(dir);
+        let current = Arc::new(Current::new(trees.clone()));
+        let reader = Reader { current: Arc::clone(&current), poison: poison.clone() };
+        let (done, checked) = watch::channel(false);
+        let (open, closing) = std::sync::mpsc::channel();
+        let check = Check { current: Arc::clone(&current), poison: poison.clone(), closing, done };
+        let committer = Committer {
+            trees,
+            durability,
+            poison: poison.clone(),
+            current,
+            dir: dir.to_owned(),
+            options: options.clone(),
+            written: 0,
+            pruning: Pruning::new(options.horizon),
+            commits,
+            content,
+            cursors: CursorsJson::in_dir(dir),
+        };
+        let threads = Vec::new();
+        let mut inner =
+            Inner { writes, reads, poison, rolled_back, checked, _open: open, threads, _lock: lock };
         inner.threads.push(Thread::start("opgraph-commit", move || committer.run(write_requests))?);
         inner.threads.push(Thread::start("opgraph-read", move || reader.run(read_requests))?);
+        inner.threads.push(Thread::start("opgraph-check", move || check.run())?);
         Ok(SledStore { inner: Arc::new(inner) })
     }
 
@@ -162,6 +198,29 @@ impl SledStore {
     /// every start until the first commit.
     pub fn rolled_back(&self) -> Option<&str> {
         self.inner.rolled_back.as_deref()
+    }
+
+    /// Returns once every row has been read since the start, which goes on behind
+    /// [`SledStore::open`]: it leaves the ids out, and whoever reads some compares
+    /// them then.
+    ///
+    /// # Errors
+    ///
+    /// What has ended the store, if something has: [`StoreError::Damaged`] if rows
+    /// are missing or make no sense. The next open reads everything and finds it too.
+    pub async fn checked(&self) -> Result<(), StoreError> {
+        // The thread says so before it ends.
+        let _ = self.inner.checked.clone().wait_for(|checked| *checked).await;
+        self.inner.poison.check()
+    }
+
+    /// Says what was found damaged since the open, if anything was: it ended the
+    /// store, and the next open finds it and may heal it.
+    pub fn damage(&self) -> Option<String> {
+        match self.inner.poison.check() {
+            Err(StoreError::Damaged { what }) => Some(what),
+            _ => None,
+        }
     }
 
     async fn write<T>(&self, request: impl FnOnce(Reply<T>) -> Write) -> Result<T, StoreError> {

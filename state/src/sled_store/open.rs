@@ -14,28 +14,27 @@ use super::{
     cursors_json,
     cursors_json::Kept,
     failure::Failure,
+    format::{ADDED_UP, FORMAT, known, read_format, write_format},
     fsync::Durability,
+    hours,
     lock::Lock,
+    readable::read_ahead,
     record::{Found, Record, RecordFile},
     trees::{Rows, Tree, Trees, is_missing, said},
     values,
-    values::{COMMITS_KEY, FORMAT_KEY},
-    walk::{Findings, TreeFindings, walk},
+    values::COMMITS_KEY,
+    walk::{Findings, Sums, TreeFindings, walk},
 };
 use crate::StoreError;
 
-/// The format this version writes, and the newest it reads.
-///
-/// | format | since 1 is new                                                        |
-/// |--------|-----------------------------------------------------------------------|
-/// | 2      | `meta`/`content`: what all rows add up to                             |
-/// | 3      | `inventory`                                                           |
-///
-/// An older one is upgraded at open.
-pub(super) const FORMAT: u32 = 3;
-
-/// The first format that knows what all rows add up to.
-const ADDED_UP: u32 = 2;
+/// How much is read at open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Every row but the ids: whoever reads some of them compares them then.
+    AllButIds,
+    /// Every row.
+    All,
+}
 
 /// What an open directory consists of.
 pub(super) struct Opened {
@@ -45,6 +44,8 @@ pub(super) struct Opened {
     pub(super) commits: u64,
     /// What all rows add up to.
     pub(super) content: Content,
+    /// The rows that were read.
+    pub(super) rows: u64,
     /// In what way the state went backwards, if it did.
     pub(super) rolled_back: Option<String>,
     // Dropped last: sled has to be closed before it.
@@ -54,7 +55,7 @@ pub(super) struct Opened {
 /// What a look at everything in a directory has found.
 pub(super) struct Looked {
     pub(super) findings: Findings,
-    pub(super) content: Content,
+    pub(super) sums: Sums,
     db: sled::Db,
     trees: Trees,
     found: Found,
@@ -62,8 +63,8 @@ pub(super) struct Looked {
     format: Option<u32>,
 }
 
-pub(super) fn open(dir: &Path, options: &OpenOptions) -> Result<Opened, StoreError> {
-    open_under(lock(dir)?, dir, options).map_err(|refused| refused.1)
+pub(super) fn open(dir: &Path, options: &OpenOptions, extent: Extent) -> Result<Opened, StoreError> {
+    open_under(lock(dir)?, dir, options, extent).map_err(|failed| failed.1)
 }
 
 /// Takes the lock of a directory, making it if it does not exist.
@@ -77,32 +78,45 @@ pub(super) fn open_under(
     lock: Lock,
     dir: &Path,
     options: &OpenOptions,
+    extent: Extent,
 ) -> Result<Opened, Box<(Lock, StoreError)>> {
-    let opened = look(dir, options, &lock).and_then(|looked| match looked.findings.damage() {
+    let opened = look(dir, options, &lock, extent).and_then(|looked| match looked.findings.damage() {
         Some(what) => Err(StoreError::Damaged { what }),
         None => go_on(dir, looked),
     });
     match opened {
-        Ok((trees, durability, commits, content, rolled_back)) => {
+        Ok(WentOn { trees, durability, commits, content, rows, rolled_back }) => {
             beside::clean(dir);
-            Ok(Opened { trees, durability, commits, content, rolled_back, lock })
+            Ok(Opened { trees, durability, commits, content, rows, rolled_back, lock })
         }
         Err(error) => Err(Box::new((lock, error))),
     }
 }
 
-type WentOn = (Trees, Durability, u64, Content, Option<String>);
+/// An open directory without its lock.
+struct WentOn {
+    trees: Trees,
+    durability: Durability,
+    commits: u64,
+    content: Content,
+    rows: u64,
+    rolled_back: Option<String>,
+}
 
 /// Makes a directory that was found whole ready for writing.
 fn go_on(dir: &Path, looked: Looked) -> Result<WentOn, StoreError> {
     let io = |error| cannot_open(dir, error);
-    let Looked { findings: Findings { commits, rolled_back, .. }, content, db, trees, found, format } =
-        looked;
+    let Looked {
+        findings: Findings { commits, rolled_back, trees: walked, .. },
+        sums,
+        db,
+        trees,
+        found,
+        format,
+    } = looked;
     keep_files_private(dir).map_err(io)?;
     let durability = Durability::new(db, dir, FORMAT).map_err(io)?;
-    if format != Some(FORMAT) {
-        write_format(&trees, commits, content)?;
-    }
+    let content = if format == Some(FORMAT) { sums.kept } else { write_format(&trees, commits, &sums)? };
     match &rolled_back {
         // The record stays as it is until there is a newer commit to record, so
         // that a process that dies before that does not take the report with it.
@@ -116,16 +130,24 @@ fn go_on(dir: &Path, looked: Looked) -> Result<WentOn, StoreError> {
     }
     // No number is ever given twice, not even after the state went backwards.
     let recorded = if let Found::Record(record) = found { record.commits } else { 0 };
-    Ok((trees, durability, commits.max(recorded), content, rolled_back))
+    let rows = walked.iter().filter(|tree| tree.name != Tree::Meta.name()).map(|tree| tree.rows).sum();
+    Ok(WentOn { trees, durability, commits: commits.max(recorded), content, rows, rolled_back })
 }
 
-/// Opens the database of a locked directory and reads every row of it.
+/// Opens the database of a locked directory and reads the rows of it: all of
+/// them, whatever `extent` says, if it is of an older format, or if damage was
+/// found when it was open last.
 ///
 /// # Errors
 ///
 /// [`StoreError::Damaged`] if there is nothing that could be read; rows that
 /// make no sense are among the findings.
-pub(super) fn look(dir: &Path, options: &OpenOptions, _: &Lock) -> Result<Looked, StoreError> {
+pub(super) fn look(
+    dir: &Path,
+    options: &OpenOptions,
+    _: &Lock,
+    extent: Extent,
+) -> Result<Looked, StoreError> {
     let io = |error| cannot_open(dir, error);
     beside::check_kinds(dir)?;
     let found = RecordFile::in_dir(dir).read().map_err(io)?;
@@ -144,7 +166,7 @@ pub(super) fn look(dir: &Path, options: &OpenOptions, _: &Lock) -> Result<Looked
     let recorded = if let Found::Record(record) = &found { record.commits } else { 0 };
     // sled takes what it cannot read for what a crash has torn off, and wipes
     // it: so whether the disk can be read is found out before.
-    let bytes = beside::read_through(dir).map_err(io)?;
+    let bytes = read_ahead(dir).map_err(io)?;
     if bytes == 0 && recorded > 0 {
         let what = format!("{}: it is missing or empty, but commit {recorded} was made durable", at(dir));
         return Err(StoreError::Damaged { what });
@@ -166,17 +188,46 @@ pub(super) fn look(dir: &Path, options: &OpenOptions, _: &Lock) -> Result<Looked
     if commits == 0 {
         empty_by_right(dir, recorded)?;
     }
-    let (walked, content) = walk(&trees)?;
+    let suspect = beside::is_suspect(dir);
+    let extent = if format == Some(FORMAT) && !suspect { extent } else { Extent::All };
+    let (walked, sums) = walk(&trees, extent)?;
     if format.is_none() {
         empty_without_format(dir, &walked)?;
     }
-    let missing = match format {
-        Some(ADDED_UP..) => differs(&trees, commits, content)?,
-        _ => None,
+    let missing = match (format, extent) {
+        (None, _) => None,
+        (Some(..ADDED_UP), _) => None,
+        (Some(ADDED_UP), _) => differs(&trees, commits, sums.all())?,
+        (Some(_), Extent::AllButIds) => differs(&trees, commits, sums.kept)?,
+        (Some(_), Extent::All) => match differs(&trees, commits, sums.kept)? {
+            None => hours::differ(&hours::stored(&trees)?, &sums.hours),
+            missing => missing,
+        },
     };
     let rolled_back = went_backwards(&found, commits);
     let findings = Findings { trees: walked, commits, missing, rolled_back };
-    Ok(Looked { findings, content, db, trees, found, format })
+    if suspect && findings.damage().is_none() {
+        beside::clear(dir);
+    }
+    Ok(Looked { findings, sums, db, trees, found, format })
+}
+
+/// Opens the database of a directory that was open until now, and reads every
+/// row but the ids: they have to be as the last commit has left them.
+pub(super) fn again(
+    dir: &Path,
+    options: &OpenOptions,
+    commits: u64,
+) -> Result<(sled::Db, Trees), StoreError> {
+    read_ahead(dir).map_err(|error| cannot_open(dir, error))?;
+    let (db, trees) = open_without_panic(dir, options)?;
+    let (walked, sums) = walk(&trees, Extent::AllButIds)?;
+    let missing = differs(&trees, commits, sums.kept)?;
+    let findings = Findings { trees: walked, commits, missing, rolled_back: None };
+    match findings.damage() {
+        Some(what) => Err(StoreError::Damaged { what }),
+        None => Ok((db, trees)),
+    }
 }
 
 /// Compares what all rows add up to with what the last commit has left.
@@ -252,13 +303,6 @@ fn cannot_open(dir: &Path, error: io::Error) -> StoreError {
     Failure::new(format!("open the state directory `{}`", dir.display()), error).error()
 }
 
-fn known(dir: &Path, found: u32) -> Result<(), StoreError> {
-    if found > FORMAT {
-        return Err(StoreError::TooNew { path: dir.display().to_string(), found, known: FORMAT });
-    }
-    Ok(())
-}
-
 fn make_private_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
@@ -307,30 +351,11 @@ fn not_opened(dir: &Path, error: sled::Error) -> StoreError {
     }
 }
 
-fn read_format(trees: &Trees) -> Result<Option<u32>, StoreError> {
-    let Some(stored) = trees.get(Tree::Meta, FORMAT_KEY)? else { return Ok(None) };
-    let number = values::from_number(FORMAT_KEY, &stored)?;
-    match u32::try_from(number) {
-        Ok(format) if format > 0 => Ok(Some(format)),
-        _ => Err(Tree::Meta.damaged(FORMAT_KEY, "not a version of the format")),
-    }
-}
-
 /// The format is the first row ever written, so rows without it are not ours.
 fn empty_without_format(dir: &Path, walked: &[TreeFindings]) -> Result<(), StoreError> {
     let Some(tree) = walked.iter().find(|tree| tree.rows > 0) else { return Ok(()) };
     let what = format!("{}: the tree `{}` has rows, but no format is stored", at(dir), tree.name);
     Err(StoreError::Damaged { what })
-}
-
-/// Writes the format of a new state, or of one that an older version has left,
-/// and what its rows add up to.
-fn write_format(trees: &Trees, commits: u64, content: Content) -> Result<(), StoreError> {
-    let mut batch = sled::Batch::default();
-    batch.insert(FORMAT_KEY, &u64::from(FORMAT).to_be_bytes());
-    batch.insert(CONTENT_KEY, content.at(commits));
-    let written = trees.all()[Tree::Meta as usize].apply_batch(batch);
-    written.map_err(|error| Failure::new("write the format of the state", error).error())
 }
 
 #[cfg(test)]

@@ -125,11 +125,29 @@ impl Overlay<'_> {
         Ok(keys.into_iter().take(limit).collect())
     }
 
+    /// What was accepted of a tree: new rows, and `None` for rows that go.
+    pub(super) fn accepted(&self, tree: Tree) -> impl Iterator<Item = (&[u8], Option<&IVec>)> {
+        self.accepted[tree as usize].iter().map(|(key, bytes)| (key.as_slice(), bytes.as_ref()))
+    }
+
+    /// Reads a row as it is without what was accepted.
+    pub(super) fn stored(&self, tree: Tree, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+        self.trees.get(tree, key)
+    }
+
+    /// The bytes of everything accepted.
+    pub(super) fn bytes(&self) -> u64 {
+        let bytes = |(key, bytes): (&Vec<u8>, &Option<IVec>)| {
+            key.len() + bytes.as_ref().map_or(0, |bytes| bytes.len())
+        };
+        self.accepted.iter().flatten().map(bytes).sum::<usize>() as u64
+    }
+
     /// Returns what all rows add up to once everything accepted is written,
     /// given what they add up to now.
     pub(super) fn content_after(&self, now: Content) -> Result<Content, StoreError> {
         let mut content = now;
-        for tree in Tree::ALL.into_iter().filter(|tree| *tree != Tree::Meta) {
+        for tree in Tree::ALL.into_iter().filter(|tree| !matches!(tree, Tree::Seen | Tree::Meta)) {
             for (key, bytes) in &self.accepted[tree as usize] {
                 if let Some(old) = self.trees.get(tree, key)? {
                     content.remove(tree, key, &old);

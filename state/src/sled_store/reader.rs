@@ -9,14 +9,17 @@
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
 };
 
 use tokio::sync::mpsc;
 
 use super::{
     committer::Reply,
-    failure::Poison,
+    current::Current,
+    failure::{Failure, Poison},
+    hours,
+    hours::Hourly,
     parts, rows,
     trees::{Tree, Trees},
     values,
@@ -47,9 +50,8 @@ pub(super) enum Read {
 
 /// The state of the thread.
 pub(super) struct Reader {
-    pub(super) trees: Trees,
+    pub(super) current: Arc<Current>,
     pub(super) poison: Poison,
-    pub(super) applying: Arc<RwLock<()>>,
 }
 
 impl Reader {
@@ -64,7 +66,13 @@ impl Reader {
         // The asker may have given up: then nobody wants the answer.
         match request {
             Read::Seen { tenant, stream, at_least, reply } => {
-                drop(reply.send(self.read(|trees| seen(trees, &tenant, &stream, at_least))));
+                let read = self.read(|trees| seen(trees, &tenant, &stream, at_least));
+                // The open has not looked at them. From here on nothing is written that builds on it.
+                drop(reply.send(read.inspect_err(|error| {
+                    if let StoreError::Damaged { what } = error {
+                        self.poison.set(Failure::Damaged { what: what.clone() });
+                    }
+                })));
             }
             Read::Directory { tenant, keys, reply } => {
                 let one = |trees: &Trees, key: &String| values::directory(trees, &tenant, key);
@@ -104,10 +112,10 @@ impl Reader {
     }
 
     fn read<T>(&self, read: impl FnOnce(&Trees) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.poison.check()?;
-        let _whole = self.applying.read().unwrap_or_else(PoisonError::into_inner);
-        catch_unwind(AssertUnwindSafe(|| read(&self.trees))).unwrap_or_else(|_| {
-            Err(StoreError::Damaged { what: "the database panicked while it was read".to_owned() })
+        self.current.read(&self.poison, |trees| {
+            catch_unwind(AssertUnwindSafe(|| read(trees))).unwrap_or_else(|_| {
+                Err(StoreError::Damaged { what: "the database panicked while it was read".to_owned() })
+            })
         })
     }
 }
@@ -118,17 +126,29 @@ fn seen(
     stream: &str,
     at_least: Option<usize>,
 ) -> Result<Vec<Fingerprint>, StoreError> {
-    let mut ids = Vec::new();
     if at_least == Some(0) {
-        return Ok(ids);
+        return Ok(Vec::new());
     }
-    for row in trees.scan(Tree::Seen, &rows::stream(tenant, stream)).rev() {
-        let (key, bytes) = row?;
-        ids.extend(values::from_seen(&key, &bytes)?);
-        if at_least.is_some_and(|wanted| ids.len() >= wanted) && rows::is_first_of_page(&key) {
-            break;
-        }
-    }
+    let stream = rows::stream(tenant, stream);
+    let newest_first = (trees.scan(Tree::Hours, &stream).rev(), trees.scan(Tree::Seen, &stream).rev());
+    let mut hourly = Hourly::new(newest_first.0, newest_first.1);
+    // Room that is not used takes no memory; room that has to grow takes it twice.
+    let mut ids = Vec::with_capacity(at_least.map_or_else(|| hours::most(trees, &stream), Ok)?);
+    let mut enough = false;
+    // The last hour is read to its end: only a whole one can be compared.
+    while !enough
+        && hourly
+            .next(|key, bytes| {
+                trees.make_room(Tree::Seen, key);
+                if !enough {
+                    ids.extend(values::from_seen(key, bytes)?);
+                    let reached = at_least.is_some_and(|wanted| ids.len() >= wanted);
+                    enough = reached && rows::is_first_of_page(key);
+                }
+                Ok(())
+            })?
+            .is_some()
+    {}
     Ok(ids)
 }
 

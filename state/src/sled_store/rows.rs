@@ -173,6 +173,12 @@ pub(super) fn seen_hour(stream: &[u8], hour: i64) -> Vec<u8> {
     key
 }
 
+/// The key of the hour that a seen row belongs to; `None` of what cannot be the key of one.
+pub(super) fn hour_of(key: &[u8]) -> Option<&[u8]> {
+    // Behind it are the number of the commit, of the page and of its part.
+    key.len().checked_sub(8 + 4 + 4).map(|end| &key[..end])
+}
+
 /// Whether the row of this key is the first of its page.
 pub(super) fn is_first_of_page(key: &[u8]) -> bool {
     key.ends_with(&[0; 4])

@@ -17,11 +17,12 @@ pub(super) enum Tree {
     Quarantine,
     Uploads,
     Inventory,
+    Hours,
     Meta,
 }
 
 impl Tree {
-    pub(super) const ALL: [Tree; 8] = [
+    pub(super) const ALL: [Tree; 9] = [
         Tree::Claims,
         Tree::Checkpoints,
         Tree::Seen,
@@ -29,6 +30,7 @@ impl Tree {
         Tree::Quarantine,
         Tree::Uploads,
         Tree::Inventory,
+        Tree::Hours,
         Tree::Meta,
     ];
 
@@ -42,6 +44,7 @@ impl Tree {
             Tree::Quarantine => "quarantine",
             Tree::Uploads => "uploads",
             Tree::Inventory => "inventory",
+            Tree::Hours => "hours",
             Tree::Meta => "meta",
         }
     }
@@ -74,6 +77,10 @@ pub(super) fn said(error: &sled::Error) -> String {
     error.to_string().trim_end_matches(" backtrace ()").to_owned()
 }
 
+/// How often a row is used for [`Trees::make_room`]. A page of ids has eight rows
+/// or more, so it comes to 64.
+const USES: usize = 8;
+
 /// A row: key and value.
 pub(super) type Row = (IVec, IVec);
 
@@ -83,15 +90,14 @@ pub(super) trait Rows {
 }
 
 /// All trees of an open database.
-#[derive(Clone)]
-pub(super) struct Trees([sled::Tree; Tree::ALL.len()]);
+#[derive(Clone, Default)]
+pub(super) struct Trees(Vec<sled::Tree>);
 
 impl Trees {
     /// Opens every tree, making those that do not exist.
     pub(super) fn open(db: &sled::Db) -> Result<Trees, StoreError> {
         let open = |tree: Tree| db.open_tree(tree.name()).map_err(|error| tree.unreadable(error));
-        let [a, b, c, d, e, f, g, h] = Tree::ALL.map(open);
-        Ok(Trees([a?, b?, c?, d?, e?, f?, g?, h?]))
+        Ok(Trees(Tree::ALL.into_iter().map(open).collect::<Result<_, _>>()?))
     }
 
     /// The trees in the order of [`Tree::ALL`].
@@ -106,6 +112,27 @@ impl Trees {
         prefix: &[u8],
     ) -> impl DoubleEndedIterator<Item = Result<Row, StoreError>> + use<> {
         self.0[tree as usize].scan_prefix(prefix).map(move |row| row.map_err(|error| tree.unreadable(error)))
+    }
+
+    /// Returns the rows whose keys are not before `from`, by key.
+    pub(super) fn from(
+        &self,
+        tree: Tree,
+        from: &[u8],
+    ) -> impl Iterator<Item = Result<Row, StoreError>> + use<> {
+        self.0[tree as usize].range(from..).map(move |row| row.map_err(|error| tree.unreadable(error)))
+    }
+
+    /// Has sled look whether it keeps too much in memory, after a row of this key was read.
+    ///
+    /// sled deals its pages to 256 shards, and looks at one whenever it was used 64
+    /// times. Who reads many pages once each never brings that about: all of them
+    /// would stay, whatever the cache may hold.
+    pub(super) fn make_room(&self, tree: Tree, key: &[u8]) {
+        for _ in 0..USES {
+            // It is in memory. If it cannot be read, the next one who needs it is told.
+            let _ = self.0[tree as usize].contains_key(key);
+        }
     }
 
     /// Returns the keys from `from` up to and without `below`.

@@ -12,8 +12,12 @@ use super::{
     OpenOptions,
     content::Content,
     failure::Failure,
+    hours,
+    hours::Hours,
     lock::Lock,
-    open, parts, rows,
+    open,
+    open::Extent,
+    parts, rows,
     trees::{Row, Tree, Trees},
     values,
     values::StreamAt,
@@ -75,27 +79,52 @@ pub fn verify(dir: &Path, options: &OpenOptions) -> Result<Findings, StoreError>
         return Err(Failure::new(doing, "there is no such directory").error());
     }
     let lock = Lock::of(dir)?;
-    open::look(dir, options, &lock).map(|looked| looked.findings)
+    open::look(dir, options, &lock, Extent::All).map(|looked| looked.findings)
 }
 
-/// Reads every row of every tree.
+/// What the rows add up to that were read.
+#[derive(Debug, Default)]
+pub(super) struct Sums {
+    /// All but the ids, and but the tree that holds the result.
+    pub(super) kept: Content,
+    /// The ids, hour by hour.
+    pub(super) hours: Hours,
+}
+
+impl Sums {
+    fn add(&mut self, tree: Tree, key: &[u8], value: &[u8]) {
+        match tree {
+            Tree::Meta => (),
+            Tree::Seen => hours::add(&mut self.hours, key, value),
+            _ => self.kept.add(tree, key, value),
+        }
+    }
+
+    /// What they add up to with the ids among them, as format 2 had it.
+    pub(super) fn all(&self) -> Content {
+        self.hours.values().fold(self.kept, |all, hour| all.plus(*hour))
+    }
+}
+
+/// Reads every row of every tree, or of all trees but that of the ids.
 ///
 /// # Errors
 ///
 /// If the system cannot read. Everything else is among the findings.
-pub(super) fn walk(trees: &Trees) -> Result<(Vec<TreeFindings>, Content), StoreError> {
-    let content = RefCell::new(Content::default());
-    let walked = Tree::ALL.into_iter().map(|tree| {
-        catch_unwind(AssertUnwindSafe(|| one(trees, tree, &content))).unwrap_or_else(|_| {
+pub(super) fn walk(trees: &Trees, extent: Extent) -> Result<(Vec<TreeFindings>, Sums), StoreError> {
+    let sums = RefCell::new(Sums::default());
+    let read = Tree::ALL.into_iter().filter(|tree| *tree != Tree::Seen || extent == Extent::All);
+    let walked = read.map(|tree| {
+        catch_unwind(AssertUnwindSafe(|| one(trees, tree, &sums))).unwrap_or_else(|_| {
             let named = vec![format!("tree `{}`: the database panicked while it was read", tree.name())];
             Ok(TreeFindings { name: tree.name(), damaged: 1, named, ..TreeFindings::default() })
         })
     });
     let walked = walked.collect::<Result<_, _>>()?;
-    Ok((walked, content.into_inner()))
+    Ok((walked, sums.into_inner()))
 }
 
-fn one(trees: &Trees, tree: Tree, content: &RefCell<Content>) -> Result<TreeFindings, StoreError> {
+fn one(trees: &Trees, tree: Tree, sums: &RefCell<Sums>) -> Result<TreeFindings, StoreError> {
     let (rows, bytes, unreadable) = (Cell::new(0), Cell::new(0), Cell::new(false));
     // After a row that cannot be read, sled answers the same for ever.
     let readable = trees.scan(tree, &[]).take_while(|_| !unreadable.get());
@@ -104,9 +133,7 @@ fn one(trees: &Trees, tree: Tree, content: &RefCell<Content>) -> Result<TreeFind
             Ok((key, value)) => {
                 rows.set(rows.get() + 1);
                 bytes.set(bytes.get() + (key.len() + value.len()) as u64);
-                if tree != Tree::Meta {
-                    content.borrow_mut().add(tree, key, value);
-                }
+                sums.borrow_mut().add(tree, key, value);
             }
             Err(_) => unreadable.set(true),
         })
@@ -124,7 +151,7 @@ fn one(trees: &Trees, tree: Tree, content: &RefCell<Content>) -> Result<TreeFind
             other => Err(other),
         };
         match tree {
-            Tree::Seen | Tree::Meta => {
+            Tree::Seen | Tree::Hours | Tree::Meta => {
                 for row in counted.by_ref() {
                     row.and_then(|(key, value)| single(tree, &key, &value)).or_else(&mut damaged)?;
                 }
@@ -167,6 +194,7 @@ fn is_vault(key: &[u8]) -> bool {
 fn single(tree: Tree, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
     match tree {
         Tree::Seen => values::from_seen(key, value).map(drop),
+        Tree::Hours => hours::decode(key, value).map(drop),
         Tree::Meta if key == super::content::CONTENT_KEY => {
             Content::read(value).map(drop).ok_or_else(|| tree.damaged(key, "not what all rows add up to"))
         }
@@ -193,7 +221,7 @@ fn decode(tree: Tree, key: &[u8], bytes: &[u8]) -> Result<(), StoreError> {
         Tree::Uploads => json::<UploadNote>(tree, key, bytes).map(drop),
         Tree::Inventory if is_vault(key) => values::from_listed::<ListedVault>(key, bytes).map(drop),
         Tree::Inventory => values::from_listed::<ListedItem>(key, bytes).map(drop),
-        Tree::Seen | Tree::Meta => single(tree, key, bytes),
+        Tree::Seen | Tree::Hours | Tree::Meta => single(tree, key, bytes),
     }
 }
 

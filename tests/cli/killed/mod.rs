@@ -8,12 +8,15 @@ mod snapshots;
 use std::{os::unix::process::ExitStatusExt, process::Stdio, time::Duration};
 
 use futures::{StreamExt, stream};
-use opgraph_simulator::{Config, Endpoint, Fault, Limits, Script, Simulator};
+use opgraph_simulator::{Config, Endpoint, Fault, HeldInFull, Limits, Script, Simulator};
 use opgraph_state::{OpenOptions, SledStore, Store, UnixMs};
 
 use self::points::{POINTS, Point, TWICE, Times};
 use super::kills::is_empty;
-use crate::support::program::Place;
+use crate::support::{
+    files,
+    program::{self, Place},
+};
 
 /// Cases at the same time. Some of them wait for most of their time.
 const AT_ONCE: usize = 4;
@@ -32,6 +35,8 @@ enum Sink {
     Instance,
     /// JupiterOne by plan `scope`.
     Scope,
+    /// Files of JupiterOne's SDK, with a state of their own.
+    Files,
 }
 
 /// Runs that die, one after the other, before one may live.
@@ -58,6 +63,9 @@ fn cases(sink: Sink) -> Vec<Case> {
         }
         let dies_at: &[u32] = match times {
             Times::Run => &[1],
+            // A run has one upload, which is put into its place file by file.
+            Times::Upload if sink == Sink::Files => &[1],
+            Times::Page if *name == "files.renamed" => &[1, 2, 3, 9, 27],
             Times::Page | Times::Upload => &[1, 3],
             Times::Poison => &[1, 2],
             Times::Write => &[1, 3, 4],
@@ -72,7 +80,8 @@ fn cases(sink: Sink) -> Vec<Case> {
             let windows = IN_WINDOWS.iter().any(|part| name.starts_with(part));
             cases.push(Case { sink, deaths, slow: slow(*time > 1), windows });
         }
-        if TWICE.contains(name) {
+        // A run that finds all of it committed commits nothing.
+        if TWICE.contains(name) && (sink, *name) != (Sink::Files, "commit.after") {
             let time = if *times == Times::Write { 3 } else { 1 };
             cases.push(Case { sink, deaths: vec![dies(time); 2], slow: slow(true), windows: false });
             // With windows, and again while they are taken up.
@@ -118,11 +127,11 @@ fn configuration(place: &Place, simulator: &Simulator, sink: Sink, readers: usiz
          [tenant.events]\nbase_url = \"{url}\"\ntoken = {{ file = \"{dir}/events\" }}\n\
          limits = {{ per_minute = 6000, per_hour = 300000 }}\nreaders = {readers}\n",
     );
-    if sink != Sink::Scope {
+    if !matches!(sink, Sink::Scope | Sink::Files) {
         text.push_str(&format!("[tenant.graph]\npath = \"{dir}/graph.db\"\n"));
     }
     let plan = match sink {
-        Sink::Graph => return text,
+        Sink::Graph | Sink::Files => return text,
         Sink::Instance => format!("integration_instance_id = \"{}\"", simulator.integration_instance_id()),
         Sink::Scope => format!("scope = \"{SCOPE}\""),
     };
@@ -135,9 +144,16 @@ fn configuration(place: &Place, simulator: &Simulator, sink: Sink, readers: usiz
 }
 
 /// One run of the program, and how it ended: with a code, or by a signal.
-async fn run(place: &Place, failpoints: Option<&str>) -> Result<(Option<i32>, Option<i32>, String), String> {
+async fn run(
+    place: &Place,
+    sink: Sink,
+    failpoints: Option<&str>,
+) -> Result<(Option<i32>, Option<i32>, String), String> {
     let mut command = place.program();
     command.args(["run", "--once", "--json", "--config"]).arg(place.path("opgraph.toml"));
+    if sink == Sink::Files {
+        command.args(["--sink", "files", "--out"]).arg(place.path("out"));
+    }
     command.stdout(Stdio::null());
     if let Some(failpoints) = failpoints {
         command.env("FAILPOINTS", failpoints);
@@ -152,6 +168,14 @@ async fn run(place: &Place, failpoints: Option<&str>) -> Result<(Option<i32>, Op
     Ok((ended.status.code(), ended.status.signal(), said))
 }
 
+/// What lies in this place when all is over: in files, or in the local graph.
+fn held(place: &Place, sink: Sink) -> Vec<HeldInFull> {
+    match sink {
+        Sink::Files => files::held(&place.path("out")),
+        _ => program::held(&place.path("graph.db")),
+    }
+}
+
 /// Lets the runs of a case die and the next one live, and judges what came of it.
 async fn judge(case: &Case) -> Result<(), String> {
     let Case { sink, deaths, slow, windows } = case;
@@ -161,13 +185,13 @@ async fn judge(case: &Case) -> Result<(), String> {
     std::fs::write(place.path("opgraph.toml"), configuration(&place, &simulator, *sink, readers)).unwrap();
     let mut logs = Vec::new();
     for death in deaths {
-        let (code, signal, said) = run(&place, Some(death)).await?;
+        let (code, signal, said) = run(&place, *sink, Some(death)).await?;
         if signal != Some(9) {
             return Err(format!("lived to code {code:?}, signal {signal:?}: {said}"));
         }
         logs.push(said);
     }
-    let (code, signal, said) = run(&place, None).await?;
+    let (code, signal, said) = run(&place, *sink, None).await?;
     if code != Some(0) {
         return Err(format!("the next run ended with code {code:?}, signal {signal:?}: {said}"));
     }
@@ -182,10 +206,10 @@ async fn judge(case: &Case) -> Result<(), String> {
     simulator.settle();
     let report = simulator.report();
     if *sink != Sink::Scope {
-        let local = place.judged_by(&simulator);
+        let local = simulator.report_of(held(&place, *sink));
         holds(local.is_exact(), &|| format!("the local graph: {:?}", local.graph));
     }
-    if *sink != Sink::Graph {
+    if matches!(sink, Sink::Instance | Sink::Scope) {
         let (jobs, received) = (&report.jobs, &report.received);
         holds(report.graph.is_exact(), &|| format!("JupiterOne: {:?}", report.graph));
         holds(received.refused.count == 0, &|| format!("refused: {:?}", received.refused));
@@ -204,7 +228,11 @@ async fn judge(case: &Case) -> Result<(), String> {
     holds(report.limits.excess == 0, &|| format!("the limits: {:?}", report.limits));
 
     // Each event was committed once, or set aside once; no upload is unsettled.
-    let store = SledStore::open(&place.path("state"), OpenOptions::default()).unwrap();
+    let state = match sink {
+        Sink::Files => opgraph::sink::files::state_dir(&place.path("out")),
+        _ => place.path("state"),
+    };
+    let store = SledStore::open(&state, OpenOptions::default()).unwrap();
     holds(store.rolled_back().is_none(), &|| format!("{:?}", store.rolled_back()));
     let poison: u64 = report.streams.values().map(|stream| stream.poison).sum();
     let set_aside = store.quarantine_len("acme").await.unwrap();
@@ -217,7 +245,7 @@ async fn judge(case: &Case) -> Result<(), String> {
     // and which job of which run came last?
     let wrong = report.graph.wrong.examples.iter().filter_map(|text| text.split(": ").next());
     let wrong: Vec<String> = wrong.map(str::to_owned).collect();
-    if *sink != Sink::Graph && !wrong.is_empty() {
+    if matches!(sink, Sink::Instance | Sink::Scope) && !wrong.is_empty() {
         let known = store.directory("acme", wrong).await.unwrap();
         holds(false, &|| format!("the state knows {known:?}"));
         holds(false, &|| format!("the jobs as they were started: {:#?}", simulator.jobs()));
@@ -261,4 +289,9 @@ async fn killed_at_every_step_jupiterone_ends_exact_with_an_instance() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_every_step_jupiterone_ends_exact_with_scopes() {
     killed_at_every_step(Sink::Scope).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_every_step_the_files_hold_each_record_once_and_whole() {
+    killed_at_every_step(Sink::Files).await;
 }

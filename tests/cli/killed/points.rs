@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Sink::{self, Graph, Instance, Scope};
+use super::Sink::{self, Files, Graph, Instance, Scope};
 
 /// One fail point of the program.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +33,8 @@ pub(super) enum Times {
 }
 
 const ALL: &[Sink] = &[Graph, Instance, Scope];
+/// Where a run's files, or the state beside them, are half of the matter.
+const AND_FILES: &[Sink] = &[Graph, Instance, Scope, Files];
 const JUPITERONE: &[Sink] = &[Instance, Scope];
 /// The instance has the graph beside it.
 const GRAPH: &[Sink] = &[Graph, Instance];
@@ -74,11 +76,14 @@ pub(super) const POINTS: &[Point] = &[
     point("map.after", Times::Page, ALL),
     // Uploads.
     point("upload.open", Times::Upload, ALL),
-    point("upload.written", Times::Page, ALL),
+    point("upload.written", Times::Page, AND_FILES),
     point("upload.finish", Times::Upload, ALL),
     point("graph.insert", Times::Page, GRAPH),
     point("graph.before_commit", Times::Upload, GRAPH),
     point("graph.after_commit", Times::Upload, GRAPH),
+    point("files.staged", Times::Run, &[Files]),
+    point("files.renamed", Times::Page, &[Files]),
+    point("files.published", Times::Run, &[Files]),
     Point { after: UNCOMMITTED, ..point("scope.emptied", Times::Run, &[Scope]) },
     point("job.before", Times::Page, JUPITERONE),
     point("job.started", Times::Page, JUPITERONE),
@@ -93,23 +98,23 @@ pub(super) const POINTS: &[Point] = &[
     point("poll.finished", Times::Page, JUPITERONE),
     point("job.over", Times::Page, JUPITERONE),
     point("directory.noted", Times::Run, &[Scope]),
-    point("ack.made", Times::Upload, ALL),
+    point("ack.made", Times::Upload, AND_FILES),
     point("ack.before", Times::Upload, ALL),
     point("ack.after", Times::Upload, ALL),
     // Commits.
     point("quarantine.before", Times::Poison, ALL),
-    point("commit.before", Times::Upload, ALL),
+    point("commit.before", Times::Upload, AND_FILES),
     point("transaction.before", Times::Write, ALL),
-    point("transaction.after", Times::Write, ALL),
+    point("transaction.after", Times::Write, AND_FILES),
     point("flush.before", Times::Write, ALL),
     point("flush.after", Times::Write, ALL),
-    point("fsync.after", Times::Write, ALL),
+    point("fsync.after", Times::Write, AND_FILES),
     point("file.written", Times::Write, ALL),
     point("file.renamed", Times::Write, ALL),
     point("file.synced", Times::Write, ALL),
-    point("commit.after", Times::Upload, ALL),
+    point("commit.after", Times::Upload, AND_FILES),
     point("release.before", Times::Run, ALL),
-    point("run.end", Times::Run, ALL),
+    point("run.end", Times::Run, AND_FILES),
 ];
 
 /// The points of snapshots, in the order in which a run first comes by.
@@ -119,18 +124,19 @@ pub(super) const SNAPSHOTS: &[Point] = &[
     point("connect.vaults", Times::Run, ALL),
     point("snapshot.vaults", Times::Run, ALL),
     point("connect.items", Times::Page, ALL),
-    point("snapshot.items", Times::Page, ALL),
+    point("snapshot.items", Times::Page, AND_FILES),
     point("connect.labels", Times::Page, ALL),
-    point("snapshot.sent", Times::Page, ALL),
-    point("snapshot.removing", Times::Run, ALL),
+    point("snapshot.sent", Times::Page, AND_FILES),
+    point("snapshot.removing", Times::Run, AND_FILES),
     point("vault.sent", Times::Page, &[Scope]),
-    point("snapshot.done", Times::Run, ALL),
+    point("snapshot.done", Times::Run, AND_FILES),
 ];
 
 /// The points at which a run dies twice in a row before it recovers.
 pub(super) const TWICE: &[&str] = &[
     "graph.before_commit",
     "graph.after_commit",
+    "files.renamed",
     "job.noted",
     "finalize.before",
     "finalize.after",

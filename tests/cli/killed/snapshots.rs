@@ -7,11 +7,11 @@ use futures::{StreamExt, stream};
 use opgraph_simulator::{Config, Finalize, Limits, Simulator};
 
 use super::{
-    Sink, configuration,
+    Sink, configuration, held,
     points::{Point, SNAPSHOTS, Times},
     run,
 };
-use crate::support::program::{Place, held};
+use crate::support::program::Place;
 
 /// Cases at the same time. They wait for most of their time: for connections that idle, for uploads.
 const AT_ONCE: usize = 6;
@@ -33,6 +33,15 @@ fn cases(sink: Sink) -> Vec<Case> {
             _ => vec![format!("{name}=2*off->1*return")],
         };
         cases.extend([vec![first], third].map(|deaths| Case { sink, deaths }));
+    }
+    if sink == Sink::Files {
+        // Files come into their place, and go, one after the other.
+        for before in [0, 4, 9, 19] {
+            let death = format!("files.renamed={before}*off->1*return");
+            // So many of them change in the first of these runs only.
+            let runs: &[usize] = if before > 10 { &[1] } else { &[1, 3] };
+            cases.extend(runs.iter().map(|runs| Case { sink, deaths: vec![death.clone(); *runs] }));
+        }
     }
     cases
 }
@@ -91,12 +100,12 @@ impl<'s> Account<'s> {
     }
 }
 
-fn held_keys(place: &Place) -> BTreeSet<String> {
-    held(&place.path("graph.db")).into_iter().map(|held| held.record.key).collect()
+fn held_keys(place: &Place, sink: Sink) -> BTreeSet<String> {
+    held(place, sink).into_iter().map(|held| held.record.key).collect()
 }
 
-async fn lives(place: &Place) -> Result<(), String> {
-    match run(place, None).await? {
+async fn lives(place: &Place, sink: Sink) -> Result<(), String> {
+    match run(place, sink, None).await? {
         (Some(0), _, _) => Ok(()),
         (code, signal, said) => Err(format!("a run ended with code {code:?}, signal {signal:?}: {said}")),
     }
@@ -121,21 +130,21 @@ async fn judge(Case { sink, deaths }: &Case) -> Result<(), String> {
     std::fs::write(place.path("opgraph.toml"), text).unwrap();
 
     let mut account = Account::new(&simulator);
-    lives(&place).await?;
+    lives(&place, *sink).await?;
     // What may be removed: all that was there and is there no more.
     let mut was = account.keys();
     simulator.connect().delete_vault(&account.vaults[0]).unwrap();
-    lives(&place).await?;
+    lives(&place, *sink).await?;
     for (round, death) in deaths.iter().enumerate() {
         account.change(round);
         was.extend(account.keys());
-        let before = if *sink == Sink::Scope { BTreeSet::new() } else { held_keys(&place) };
-        let (code, signal, said) = run(&place, Some(death)).await?;
+        let before = if *sink == Sink::Scope { BTreeSet::new() } else { held_keys(&place, *sink) };
+        let (code, signal, said) = run(&place, *sink, Some(death)).await?;
         if signal != Some(9) {
             return Err(format!("lived to code {code:?}, signal {signal:?}: {said}"));
         }
         if *sink != Sink::Scope {
-            let (now, there) = (held_keys(&place), account.keys());
+            let (now, there) = (held_keys(&place, *sink), account.keys());
             let lost: Vec<_> =
                 before.iter().filter(|key| there.contains(*key) && !now.contains(*key)).collect();
             if !lost.is_empty() {
@@ -148,7 +157,7 @@ async fn judge(Case { sink, deaths }: &Case) -> Result<(), String> {
     // Another vault is not listed for the first time when all is made good.
     let late = account.vaults[4].clone();
     simulator.connect().delete_vault(&late).unwrap();
-    lives(&place).await?;
+    lives(&place, *sink).await?;
 
     let mut faults = Vec::new();
     let mut holds = |so: bool, what: &dyn Fn() -> String| {
@@ -159,12 +168,12 @@ async fn judge(Case { sink, deaths }: &Case) -> Result<(), String> {
     simulator.settle();
     let report = simulator.report();
     if *sink != Sink::Scope {
-        let local = place.judged_by(&simulator);
+        let local = simulator.report_of(held(&place, *sink));
         holds(local.is_exact(), &|| format!("the local graph: {:?}", local.graph));
-        let now = held_keys(&place);
+        let now = held_keys(&place, *sink);
         holds(now.contains(&format!("one_password_vault:{late}")), &|| "one list lacked it".to_owned());
     }
-    if *sink != Sink::Graph {
+    if matches!(sink, Sink::Instance | Sink::Scope) {
         let (jobs, received) = (&report.jobs, &report.received);
         holds(report.graph.is_exact(), &|| format!("JupiterOne: {:?}", report.graph));
         holds(received.refused.count == 0, &|| format!("refused: {:?}", received.refused));
@@ -211,4 +220,9 @@ async fn killed_at_every_step_of_a_snapshot_jupiterone_ends_exact_with_an_instan
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_every_step_of_a_snapshot_jupiterone_ends_exact_with_scopes() {
     killed_at_every_step_of_a_snapshot(Sink::Scope).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_every_step_of_a_snapshot_the_files_hold_each_record_once_and_whole() {
+    killed_at_every_step_of_a_snapshot(Sink::Files).await;
 }

@@ -20,6 +20,7 @@ pub(super) enum On {
     Relationships,
     Finalize,
     Abort,
+    Events,
 }
 
 /// What goes wrong with one call.
@@ -89,6 +90,10 @@ pub(super) struct World {
     pub(super) forgets_partial: bool,
     /// Relationships reported as impossible to create.
     pub(super) create_errors: u64,
+    /// Jobs belong to an integration, so people see what is told of them.
+    pub(super) of_integration: bool,
+    /// What people were told: the job, the name and the sentence.
+    pub(super) told: Vec<(String, String, String)>,
     /// Scopes and instances that ever had two jobs open at once.
     pub(super) crowded: BTreeSet<String>,
 }
@@ -161,6 +166,7 @@ impl World {
             ("POST", _, Some("relationships")) => On::Relationships,
             ("POST", _, Some("finalize")) => On::Finalize,
             ("POST", _, Some("abort")) => On::Abort,
+            ("POST", _, Some("events")) => On::Events,
             other => panic!("no such call: {other:?}"),
         };
         let headers: BTreeMap<String, String> = request
@@ -219,6 +225,13 @@ impl World {
         if on == On::Start {
             return self.begin(body);
         }
+        if on == On::Events {
+            for event in body["events"].as_array().unwrap() {
+                let text = |name: &str| event[name].as_str().unwrap().to_owned();
+                self.told.push((id.to_owned(), text("name"), text("description")));
+            }
+            return ResponseTemplate::new(200).set_body_json(body);
+        }
         let (polls, ends_in) = (self.polls, self.ends_in.clone());
         let Some(at) = self.jobs.iter().position(|job| job.id == id) else {
             return refusal(404, "NOT_FOUND");
@@ -243,7 +256,7 @@ impl World {
                 job.partial = partial.iter().map(|of| of.as_str().unwrap().to_owned()).collect();
                 self.apply(at);
             }
-            On::Start => unreachable!(),
+            On::Start | On::Events => unreachable!(),
         }
         self.report(at, on)
     }
@@ -297,9 +310,11 @@ impl World {
         if lags {
             job.stale -= 1;
         }
+        let integration = self.of_integration.then_some(&job.id);
         let count = |records: &Vec<Value>| if lags { 0 } else { records.len() as u64 };
         ResponseTemplate::new(200).set_body_json(json!({ "job": {
             "id": job.id,
+            "integrationJobId": integration,
             "status": job.state,
             "startTimestamp": 1_780_000_000_000_u64,
             "numEntitiesUploaded": count(&job.entities) + self.miscounts,

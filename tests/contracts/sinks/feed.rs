@@ -45,6 +45,8 @@ impl Telling {
 pub(super) struct Feed {
     pages: usize,
     content: Content,
+    /// More of what each event was received as.
+    padding: String,
 }
 
 #[derive(Debug)]
@@ -57,17 +59,22 @@ enum Content {
 impl Feed {
     /// Pages full of events, users that change their names, and vaults.
     pub(super) fn new(pages: usize) -> Feed {
-        Feed { pages, content: Content::Events }
+        Feed { pages, content: Content::Events, padding: String::new() }
+    }
+
+    /// The same with so much more in each event as it was received.
+    pub(super) fn with_raw_data(self, padding: String) -> Feed {
+        Feed { padding, ..self }
     }
 
     /// Two pages with nothing in them.
     pub(super) fn empty() -> Feed {
-        Feed { pages: 2, content: Content::Nothing }
+        Feed { content: Content::Nothing, ..Feed::new(2) }
     }
 
     /// One page with one version of the vault `V1`.
     pub(super) fn telling(telling: Telling) -> Feed {
-        Feed { pages: 1, content: Content::Telling(telling) }
+        Feed { content: Content::Telling(telling), ..Feed::new(1) }
     }
 
     /// The page with this number.
@@ -83,7 +90,7 @@ impl Feed {
                 for event in 0..EVENTS {
                     let uuid = format!("{number}-{event}");
                     ids.push(Fingerprint::of(&uuid));
-                    write_event(stream, &uuid, number * EVENTS + event, &mut records);
+                    write_event(stream, &uuid, number * EVENTS + event, &self.padding, &mut records);
                 }
             }
             Content::Nothing => (),
@@ -124,7 +131,7 @@ impl Feed {
 }
 
 /// The records of one event, as its stream's mapping shapes them.
-fn write_event(stream: Stream, uuid: &str, n: usize, records: &mut Records) {
+fn write_event(stream: Stream, uuid: &str, n: usize, padding: &str, records: &mut Records) {
     // Times go to and fro, so that the newest version does not come last.
     let at = UnixMs(((n * 37) % 101) as i64);
     let user = format!("U{}", n % 5);
@@ -138,7 +145,7 @@ fn write_event(stream: Stream, uuid: &str, n: usize, records: &mut Records) {
     event.text("name", Some("an \"event\" — ünï\u{1F511}"));
     event.text("displayName", Some(uuid));
     event.time("createdOn", Some(at));
-    event.raw_data(&format!("{{\"uuid\":\"{uuid}\",\"n\":{n}}}"));
+    event.raw_data(&format!("{{\"uuid\":\"{uuid}\",\"n\":{n},\"more\":\"{padding}\"}}"));
     event.close();
     let mut named = |of: EntityType, rank: u8| {
         let name = if rank == STUB { user.clone() } else { format!("{user} as of {n}") };

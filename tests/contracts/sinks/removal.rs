@@ -15,18 +15,18 @@ use rusqlite::Connection;
 
 use super::{Contents, Feed, Graph, Subject, upload};
 
-fn version(rank: u8, at: i64) -> Version {
+pub(super) fn version(rank: u8, at: i64) -> Version {
     Version { rank, at: UnixMs(at) }
 }
 
-fn vault(records: &mut Records, id: &str, name: &str, version: Version) {
+pub(super) fn vault(records: &mut Records, id: &str, name: &str, version: Version) {
     let mut vault = records.entity(EntityType::Vault, id, version);
     vault.text("name", Some(name));
     vault.text("displayName", Some(name));
     vault.close();
 }
 
-fn item(records: &mut Records, vault: &str, id: &str) {
+pub(super) fn item(records: &mut Records, vault: &str, id: &str) {
     let mut item = records.entity(EntityType::Secret, id, version(FULL, 1));
     item.text("name", Some(id));
     item.text("vaultId", Some(vault));
@@ -39,7 +39,7 @@ fn contents(records: &Records) -> Contents {
 }
 
 /// The vaults `V` and `W`, and `U0`, which the events of a feed name, with two items each.
-fn listed() -> Records {
+pub(super) fn listed() -> Records {
     let mut records = Records::default();
     for id in ["V", "W", "U0"] {
         vault(&mut records, id, &format!("the vault {id}"), version(FULL, 1_000));
@@ -49,7 +49,7 @@ fn listed() -> Records {
     records
 }
 
-async fn list<K: Sink>(sink: &K, records: Records, removed: &[&str]) {
+pub(super) async fn list<K: Sink>(sink: &K, records: Records, removed: &[&str]) {
     let mut coverage = Coverage::default();
     let removed = removed.iter().map(|key| (*key).to_owned()).collect();
     coverage.list(Listing { records, removed, ..Listing::default() });
@@ -58,7 +58,7 @@ async fn list<K: Sink>(sink: &K, records: Records, removed: &[&str]) {
 }
 
 /// What is held after the events of a feed and the listing.
-async fn filled<S: Subject>() -> (S, Contents) {
+pub(super) async fn filled<S: Subject>() -> (S, Contents) {
     let (subject, feed) = (S::new(), Feed::new(6));
     let _ = upload(subject.sink(), &feed, 0..6).await.unwrap();
     list(subject.sink(), listed(), &[]).await;

@@ -9,7 +9,7 @@ use super::{plan::Plan, source::Place, watch::Watch};
 
 /// A permit of the allowance, and how many times its text a page weighs (`src/pipeline/fetch.rs`).
 const UNIT: usize = 1024;
-const WEIGHT: usize = 3;
+const WEIGHT: usize = 4;
 
 /// A stream and which of its chains of cursors: a window is known by where it
 /// ends, the live cursor never does.

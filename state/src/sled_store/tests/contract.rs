@@ -11,11 +11,10 @@ macro_rules! one_test_each {
             async fn $name() {
                 let dir = tempfile::tempdir().unwrap();
                 let stores = AtomicU64::new(0);
-                let fresh = || {
-                    let number = stores.fetch_add(1, Ordering::Relaxed);
-                    super::open(&dir.path().join(number.to_string()))
-                };
-                $theme::$name(&fresh).await;
+                let next = || dir.path().join(stores.fetch_add(1, Ordering::Relaxed).to_string());
+                $theme::$name(&|| super::open(&next())).await;
+                // The database is opened anew behind every group of commits.
+                $theme::$name(&|| super::open_renewing(&next(), 1)).await;
             }
         )*
     };

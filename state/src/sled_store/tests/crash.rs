@@ -5,14 +5,15 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{claim, commit, ids, open};
+use super::{claim, commit, ids, open, open_renewing};
 use crate::{Epoch, Store};
 
 const DIR: &str = "OPGRAPH_STATE_TEST_KILLED_DIR";
 
 /// In a second process: says the number of every commit once it is answered.
 async fn commit_until_killed(dir: &std::path::Path) {
-    let store = open(dir);
+    // Every few commits it is killed while its database is opened anew.
+    let store = open_renewing(dir, 5000);
     let epoch = claim(&store, "acme").await;
     let start = store.checkpoints().await.unwrap()["acme"]["s"].commits;
     for number in start.. {

@@ -4,6 +4,10 @@ mod contract;
 
 mod reopen;
 
+mod late;
+
+mod renewing;
+
 mod locking;
 
 mod backwards;
@@ -39,6 +43,11 @@ const HOUR: i64 = 3_600_000;
 
 fn open(dir: &Path) -> SledStore {
     SledStore::open(dir, OpenOptions::default()).unwrap()
+}
+
+/// Opens a store that opens its database anew after so many bytes.
+fn open_renewing(dir: &Path, renew_bytes: u64) -> SledStore {
+    SledStore::open(dir, OpenOptions { renew_bytes, ..OpenOptions::default() }).unwrap()
 }
 
 /// The number of commits that the record says were made durable.

@@ -247,14 +247,14 @@ proptest! {
         runtime.block_on(async {
             let dir = tempfile::tempdir().unwrap();
             let memory = MemoryStore::default();
-            let mut sled = super::open(dir.path());
+            let mut sled = super::open_renewing(dir.path(), 4000);
             for (at, request) in (0..).zip(&requests) {
                 // The clock goes on by eight hours a request, so that the horizon matters.
                 let (one, other) = (ask(&memory, request, at * 8).await, ask(&sled, request, at * 8).await);
                 assert_eq!(one, other, "{request:?}");
                 if matches!(request, Request::Reopen) {
                     drop(sled);
-                    sled = super::open(dir.path());
+                    sled = super::open_renewing(dir.path(), 4000);
                     assert_eq!(sled.rolled_back(), None);
                 }
             }
