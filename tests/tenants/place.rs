@@ -102,7 +102,6 @@ impl Place {
                 readers: config::READERS,
                 streams: None,
                 limits: Limits::default(),
-                readers: config::READERS,
             },
             connect: None,
             jupiterone: Some(config::JupiterOne {
