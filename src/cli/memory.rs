@@ -23,3 +23,20 @@ pub(super) fn give_large_buffers_back() {
         }
     }
 }
+
+/// Gives the system what was freed and lies between what is in use.
+///
+/// Two hundred tenants that had caught up after an outage kept 470 MB, of which
+/// they used 225: small pieces are freed on heaps whose end is still in use, and
+/// glibc by itself gives back the end only. It takes milliseconds.
+pub(super) fn give_freed_memory_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        // SAFETY: malloc_trim takes an integer, may be called by any thread at
+        // any time, and touches nothing that is in use.
+        #[expect(unsafe_code, reason = "glibc offers this through no safe interface")]
+        unsafe {
+            libc::malloc_trim(0);
+        }
+    }
+}

@@ -6,6 +6,7 @@ use opgraph_state::{OpenOptions, SledStore};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
+    task::spawn_blocking,
     time::{Instant, interval},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -17,7 +18,7 @@ use super::{
     failed::{Exit, Failed},
     heal,
     logs::Screen,
-    out, progress, reload,
+    memory, out, progress, reload,
     summary::Summary,
 };
 use crate::{
@@ -144,6 +145,7 @@ pub(super) async fn tenants(
             }
             _ = looks.tick() => {
                 tenants.look_again();
+                drop(spawn_blocking(memory::give_freed_memory_back));
                 staying = staying && !tenants.is_running();
             }
             () = told_to_end.cancelled(), if staying => break,

@@ -140,7 +140,8 @@ async fn what_was_asked_before_anybody_knew_the_account_is_paid_for() {
             sleep(Duration::from_millis(100)).await;
         }
         let known = tokio::time::Instant::now();
-        while asked(Endpoint::Auditevents) == 0 {
+        let pages = [Endpoint::Signinattempts, Endpoint::Itemusages, Endpoint::Auditevents];
+        while pages.into_iter().all(|call| asked(call) == 0) {
             sleep(Duration::from_millis(100)).await;
         }
         known.elapsed()

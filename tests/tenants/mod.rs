@@ -34,7 +34,7 @@ async fn a_tenant_that_fails_does_not_stop_another() {
     let start = |seed| Simulator::start(Config { seed, events: 2000, page_cap: 200, ..Config::default() });
     let (well, ill, mute) = (start(1).await.unwrap(), start(2).await.unwrap(), start(3).await.unwrap());
     ill.script(Script::nth(Endpoint::Itemusages, 2, Fault::RevokeToken));
-    mute.script(Script { times: 5, ..Script::next(Endpoint::Signinattempts, Fault::Malformed) });
+    mute.script(Script { times: 100, ..Script::next(Endpoint::Signinattempts, Fault::Malformed) });
     let place = Place::of(&well);
     let file = place.path("opgraph.toml");
     std::fs::write(&file, configured(&place, &[("ill", &ill), ("well", &well), ("mute", &mute)])).unwrap();

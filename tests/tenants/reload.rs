@@ -305,7 +305,7 @@ async fn as_many_open_files_are_allowed_as_the_system_allows_and_too_few_are_tol
     let warned =
         |line: &Value| line["message"].as_str().is_some_and(|text| text.starts_with("few open files"));
     for (limits, hard, warnings) in
-        [("ulimit -Hn 2000; ulimit -Sn 100", "2000", 0), ("ulimit -n 120", "120", 1)]
+        [("ulimit -Sn 100; ulimit -Hn 2000", "2000", 0), ("ulimit -n 120", "120", 1)]
     {
         let mut daemon = run(limits);
         daemon.until("one starts", |daemon| daemon.count(|line| line["message"] == "run started") > 0).await;
