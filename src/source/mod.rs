@@ -15,7 +15,7 @@ use std::future::Future;
 use opgraph_state::{Cursor, SourceInfo, UnixMs};
 
 pub(crate) use pages::REWIND_OVERLAP;
-pub use pages::{Pace, Reading, pages};
+pub use pages::{Pace, Pages, Reading, pages};
 
 use self::connect::{Item, Labels, Vault};
 use crate::{

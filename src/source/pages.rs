@@ -53,6 +53,11 @@ pub struct Reading<S> {
     pub meter: Arc<Meter>,
 }
 
+/// The pages of one chain of cursors, one after the other.
+pub trait Pages: futures::Stream<Item = Result<Page<Events>, Failure>> + Send {}
+
+impl<T: futures::Stream<Item = Result<Page<Events>, Failure>> + Send> Pages for T {}
+
 /// Reads a stream from its checkpoint on, page after page, for as long as it is
 /// polled: from its live cursor, and beside it from its windows, in as many
 /// streams as may be read at a time. The pages of these come behind the one
@@ -62,12 +67,7 @@ pub struct Reading<S> {
 /// a page of its own, without events, whose step leads back in time: it travels
 /// behind the pages read before it, so nothing of those is given up. An answer
 /// with neither events nor a new cursor is no page: it stands for no step.
-pub fn pages<S: Source>(
-    reading: Reading<S>,
-) -> (
-    impl futures::Stream<Item = Result<Page<Events>, Failure>> + Send,
-    Vec<impl futures::Stream<Item = Result<Page<Events>, Failure>> + Send>,
-) {
+pub fn pages<S: Source>(reading: Reading<S>) -> (impl Pages, Vec<impl Pages>) {
     let Checkpoint { cursor, newest_event, rewinding, rewound_from, since, seam, windows: left, .. } =
         reading.checkpoint.clone();
     let past = Past::new(reading.stream, reading.clock.clone(), reading.meter.clone());
