@@ -72,9 +72,9 @@ pub struct Limits {
     pub readers: usize,
 }
 
-/// Readers of a stream's past unless the operator says otherwise: with them one
-/// stream makes 13 requests a second at 300 ms each, where 10 are allowed.
-pub const READERS: usize = 4;
+/// Readers of a stream's past unless the operator says otherwise: its windows
+/// cost 12 requests a reader, which an account with little to read would wait for.
+pub const READERS: usize = 1;
 
 impl Default for Limits {
     fn default() -> Limits {
