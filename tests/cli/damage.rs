@@ -157,7 +157,7 @@ async fn cursors_move_a_tenant_to_another_machine() {
 
     let text = fs::read_to_string(&file).unwrap();
     for (bent, said) in [
-        (text.replace("\"version\":1", "\"version\":2"), "version 2"),
+        (text.replace("\"version\":1", "\"version\":9"), "version 9"),
         (text.replace("default", "defaults"), "checksum is wrong"),
         ("{}".to_owned(), "no cursors file"),
     ] {
