@@ -86,7 +86,7 @@ fn cases(sink: Sink) -> Vec<Case> {
             cases.push(Case { sink, deaths: vec![dies(time); 2], slow: slow(true), windows: false });
             // With windows, and again while they are taken up.
             if *times != Times::Write {
-                cases.push(Case { sink, deaths: vec![dies(1); 2], slow: false, windows: true });
+                cases.push(Case { sink, deaths: vec![dies(1); 2], slow: slow(true), windows: true });
             }
         }
     }
