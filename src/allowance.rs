@@ -154,7 +154,7 @@ mod tests {
     const KB: usize = UNIT;
 
     #[tokio::test(start_paused = true)]
-    async fn a_tenant_goes_on_with_its_own_while_others_hold_all_that_is_common() {
+    async fn a_tenant_goes_on_with_its_own_while_others_hold_all_that_is_shared() {
         let common = Pool::new(100 * KB);
         let stuck: Vec<Allowance> = (0..4).map(|_| Allowance::of(&common, 10 * KB, 50 * KB)).collect();
         let mut held = Vec::new();
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn twenty_tenants_get_the_same_of_what_is_common() {
+    async fn twenty_tenants_get_the_same_of_what_is_shared() {
         let common = Pool::new(64 * KB);
         let start = Instant::now();
         let tasks: Vec<_> = (0..20)

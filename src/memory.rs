@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn tenants_that_come_later_get_what_is_theirs_out_of_what_is_common() {
+    fn tenants_that_come_later_get_what_is_theirs_out_of_what_is_shared() {
         for (first, later) in [(1, 2), (1, 30), (3, 4), (20, 25), (20, 200), (200, 1000)] {
             let mut memory = Memory::divide(1 << 30, first).unwrap();
             let parts = |memory: &Memory| {

@@ -347,7 +347,7 @@ const TRACES: &str = "
 
 ## Traces
 
-A build with `--features otlp` sends a span for each page, upload and commit to the OpenTelemetry collector that
+A build with the cargo feature `otlp` sends a span for each page, upload and commit to the OpenTelemetry collector that
 `OTEL_EXPORTER_OTLP_ENDPOINT` names (OTLP over HTTP, protobuf), and nothing where it is not set. A span says its tenant, its
 stream, its times and how much there was; never a log line, an error's text or a token. The other standard variables hold
 too: `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER`.

@@ -27,30 +27,19 @@ pub(super) type Outlet = (CancellationToken, Allowance, Sender<Page<Events>>);
 /// Passes the pages on until they end, fail, or the token is cancelled. A
 /// failure cancels it: all that read a stream end with it.
 ///
-/// A page that is being received takes memory as well. So while more is waiting,
-/// what the next page will weigh by the last one's measure is taken before it is
-/// asked for; a stream that has caught up holds nothing between its polls. Where
-/// the measure was wrong, a fetcher holds one page beyond the allowance until it
-/// has its share.
+/// The allowance is taken after the page has arrived, when its size is known:
+/// each fetcher may hold one page beyond it. Taken before, it would be held by a
+/// stream that turns out to have caught up, and waits.
 pub(super) async fn run(
     pages: impl Pages<Item = Result<Page<Events>, Failure>> + Send,
     (ending, allowance, out): Outlet,
 ) -> Result<(), Failure> {
     let mut pages = pin!(pages.take_until(ending.cancelled()));
-    let mut expected = 0;
-    loop {
-        // Waits while the stages below are full. This is the backpressure.
-        let ahead = if expected > 0 { Some(allowance.take(expected).await) } else { None };
-        let Some(page) = pages.next().await else { break };
+    while let Some(page) = pages.next().await {
         let page = page.inspect_err(|_| ending.cancel())?;
-        let weight = page.items.bytes() * WEIGHT;
-        let fits = expected / 2 <= weight && weight <= expected;
-        let share = match ahead.filter(|_| fits) {
-            Some(share) => share,
-            None => allowance.take(weight).await,
-        };
-        // Pages differ a little.
-        expected = if page.is_through() { 0 } else { weight + weight / 4 };
+        // Waits while the stages below are full. This is the backpressure: no
+        // request is made until the last page has been taken.
+        let share = allowance.take(page.items.bytes() * WEIGHT).await;
         die_at!("fetch.after");
         if out.send(page.with_allowance(share)).await.is_err() {
             break;

@@ -76,8 +76,8 @@ async fn ids_that_are_lost_are_missed_behind_the_start_and_healed_without_a_pers
     check(&about(&place, &["status"]).await, 0, &[]);
     check(&about(&place, &["state", "verify"]).await, 4, &["tree `seen`, hour", "rows are left of it"]);
 
-    let said = ["found damaged behind its start", "the state was damaged: moved aside"];
-    check(&ended(place.run_once()).await, 0, &said);
+    // Found behind the start, unless one of the commands before has found it already.
+    check(&ended(place.run_once()).await, 0, &["the state was damaged: moved aside"]);
     assert_eq!(aside(&place).len(), 1);
     let report = place.judged_by(&simulator);
     assert!(report.is_exact() && report.is_caught_up(), "{:#?}", report.graph);

@@ -1,3 +1,5 @@
+//! Bodies: their limits, what is halved, bared or set aside.
+
 use serde_json::{Value, json};
 
 use super::*;
