@@ -160,6 +160,8 @@ async fn tenants_are_added_removed_and_changed_without_a_restart_of_the_rest() {
     daemon.says(READ_AGAIN, 1).await;
     daemon.until("the added one starts", |_| all_served(added)).await;
     daemon.until("the changed one starts again", |daemon| daemon.count(started("changed")) == 2).await;
+    let asked = |simulator: &Simulator| simulator.report().requests[&Endpoint::Introspect];
+    daemon.until("the changed one asks what it may read", |_| asked(changed) == 2).await;
     daemon.says("tenant removed; its checkpoints stay, and its graph", 1).await;
 
     let told = daemon.lines().into_iter().find(|line| line["message"] == READ_AGAIN).unwrap();
@@ -168,8 +170,7 @@ async fn tenants_are_added_removed_and_changed_without_a_restart_of_the_rest() {
     assert_eq!(counts, [1, 1, 1, 0, 1]);
     // The kept one: one run, one epoch, one claim.
     assert_eq!(daemon.count(started("kept")), 1);
-    assert_eq!(kept.report().requests[&Endpoint::Introspect], 1);
-    assert_eq!(changed.report().requests[&Endpoint::Introspect], 2);
+    assert_eq!((asked(kept), asked(changed)), (1, 2));
     // Its first page after the change is committed before the end.
     sleep(Duration::from_millis(1500)).await;
     assert_eq!(daemon.stop().await, Some(0));
