@@ -17,14 +17,14 @@ use super::flow::Standing;
 use crate::support::{self, Scripted, Trouble};
 
 /// Bytes that all tenants have between them: a page of 100 events is about 15 KB and weighs three times that.
-const COMMON: usize = 600 << 10;
+const SHARED: usize = 600 << 10;
 /// What each has of its own.
 const OWN: usize = 100 << 10;
 /// Events of each stream.
 const EVENTS: usize = 5_000;
 
 fn allowance(common: &Pool) -> Allowance {
-    Allowance::of(common, OWN, COMMON / 2)
+    Allowance::of(common, OWN, SHARED / 2)
 }
 
 /// Tenants whose sinks take nothing, for ever; answers what each has read.
@@ -61,16 +61,16 @@ async fn caught_up(common: &Pool) -> Duration {
 
 #[tokio::test(start_paused = true)]
 async fn tenants_whose_sinks_stand_still_stop_no_other_and_hold_no_more_than_there_is() {
-    let alone = caught_up(&Pool::new(COMMON)).await;
-    let common = Pool::new(COMMON);
+    let alone = caught_up(&Pool::new(SHARED)).await;
+    let common = Pool::new(SHARED);
     let stuck = standing(10, &common).await;
     tokio::time::sleep(Duration::from_secs(3600)).await;
     let read = || stuck.iter().map(|(source, _)| *source.answered.lock().unwrap()).sum::<usize>();
     let held = read();
     // Those that have their share, the one that each fetcher holds beyond it, the one that the sink does not take.
-    let (page, most) = (40 << 10, COMMON + 10 * OWN);
+    let (page, most) = (40 << 10, SHARED + 10 * OWN);
     assert!((10..=most / page + 10 * (3 + 1)).contains(&held), "{held} pages");
-    assert!(common.taken() > COMMON - (100 << 10), "nothing to speak of is left of what is common");
+    assert!(common.taken() > SHARED - (100 << 10), "nothing to speak of is left of what is common");
 
     let beside = caught_up(&common).await;
     assert!(beside < 3 * alone, "{beside:?} beside ten that stand still, {alone:?} alone");

@@ -180,7 +180,10 @@ async fn tenants_are_added_removed_and_changed_without_a_restart_of_the_rest() {
     // What was removed has only been let go of: it would go on where it was.
     let status = ended(folder.command(&["status", "--json"])).await;
     let status: Value = serde_json::from_str(&status.stdout).unwrap();
-    assert!(status["removed"]["streams"]["auditevents"]["events"].as_u64().unwrap() > 0, "{status}");
+    assert!(
+        status["tenants"]["removed"]["streams"]["auditevents"]["events"].as_u64().unwrap() > 0,
+        "{status}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
