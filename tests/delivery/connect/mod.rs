@@ -4,6 +4,8 @@ mod fake;
 
 mod requests;
 
+mod moved;
+
 mod removal;
 
 mod kills;
