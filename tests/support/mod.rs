@@ -7,6 +7,8 @@ pub(crate) mod answers;
 
 pub(crate) mod logs;
 
+pub(crate) mod mappings;
+
 pub(crate) mod program;
 
 pub(crate) mod store;
