@@ -1,19 +1,12 @@
 //! No secret value leaves the process or stays in its memory: items full of canaries are opened by the real binary
 //! at its loudest, and then every byte is searched.
 
-use std::{
-    fs,
-    io::{ErrorKind, Read, Seek, SeekFrom},
-    os::unix::fs::PermissionsExt,
-    path::Path,
-    process::Child,
-    time::Duration,
-};
+use std::{fs, io::ErrorKind, os::unix::fs::PermissionsExt, path::Path, process::Child, time::Duration};
 
 use opgraph_simulator::{Config, Endpoint, Fault, Script, Simulator};
 
 use super::leaks::walk;
-use crate::support::program::Place;
+use crate::support::{mappings::each_writable, program::Place};
 
 /// Items that are opened, in each of all vaults but the last, which is empty.
 const ITEMS: u32 = 20;
@@ -48,30 +41,14 @@ fn found(bytes: &[u8], canaries: &[String]) -> Option<String> {
 /// The writable mappings in which a canary is; `None` where this user may not
 /// look into the process, which is undumpable.
 fn in_memory(process: u32, canaries: &[String]) -> Option<Vec<String>> {
-    let memory = fs::File::open(format!("/proc/{process}/mem"));
-    let mut memory = match memory {
+    let mut all = Vec::new();
+    let searched = each_writable(process, |map, bytes| {
+        all.extend(found(bytes, canaries).map(|around| format!("{map}: {around}")));
+    });
+    let searched = match searched {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => return None,
-        memory => memory.unwrap(),
+        searched => searched.unwrap(),
     };
-    let maps = fs::read_to_string(format!("/proc/{process}/maps")).unwrap();
-    let (mut all, mut searched) = (Vec::new(), 0);
-    for map in maps.lines() {
-        let mut parts = map.split_whitespace();
-        let (range, rights) = (parts.next().unwrap(), parts.next().unwrap());
-        if !rights.starts_with("rw") {
-            continue;
-        }
-        let (from, to) = range.split_once('-').unwrap();
-        let [from, to] = [from, to].map(|at| u64::from_str_radix(at, 16).unwrap());
-        let mut bytes = vec![0; (to - from) as usize];
-        memory.seek(SeekFrom::Start(from)).unwrap();
-        if memory.read_exact(&mut bytes).is_err() {
-            assert!(map.contains("[v"), "cannot read {map}");
-            continue;
-        }
-        searched += bytes.len();
-        all.extend(found(&bytes, canaries).map(|around| format!("{map}: {around}")));
-    }
     assert!(searched > 4 << 20, "only {searched} bytes were searched");
     Some(all)
 }

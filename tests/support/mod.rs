@@ -9,6 +9,8 @@ pub(crate) mod files;
 
 pub(crate) mod logs;
 
+pub(crate) mod mappings;
+
 pub(crate) mod program;
 
 pub(crate) mod store;

@@ -8,9 +8,12 @@
 // It is a program.
 #![allow(clippy::print_stdout)]
 
+#[path = "../support/mappings.rs"]
+mod mappings;
+
 use std::{
-    env, fs,
-    io::{BufRead, BufReader, Read, Seek, SeekFrom},
+    env,
+    io::{BufRead, BufReader, Read},
     process::{Child, Command, Stdio},
     sync::Arc,
     time::Duration,
@@ -25,6 +28,8 @@ use opgraph::{
     },
 };
 use opgraph_simulator::{Config, Simulator};
+
+use self::mappings::each_writable;
 
 #[global_allocator]
 static ALLOCATOR: Wiping = Wiping;
@@ -136,24 +141,8 @@ fn until_nothing_is_open() {
 
 /// What surrounds each canary in the memory that the process can write.
 fn in_memory(process: u32, canaries: &[String]) -> Vec<String> {
-    let maps = fs::read_to_string(format!("/proc/{process}/maps")).unwrap();
-    let mut memory = fs::File::open(format!("/proc/{process}/mem")).unwrap();
-    let (mut found, mut searched) = (Vec::new(), 0);
-    for map in maps.lines() {
-        let mut parts = map.split_whitespace();
-        let (range, rights) = (parts.next().unwrap(), parts.next().unwrap());
-        if !rights.starts_with("rw") {
-            continue;
-        }
-        let (from, to) = range.split_once('-').unwrap();
-        let [from, to] = [from, to].map(|at| u64::from_str_radix(at, 16).unwrap());
-        let mut bytes = vec![0; (to - from) as usize];
-        memory.seek(SeekFrom::Start(from)).unwrap();
-        if memory.read_exact(&mut bytes).is_err() {
-            assert!(map.contains("[v"), "cannot read {map}");
-            continue;
-        }
-        searched += bytes.len();
+    let mut found = Vec::new();
+    let searched = each_writable(process, |map, bytes| {
         for canary in canaries {
             let canary = canary.as_bytes();
             for at in
@@ -163,7 +152,8 @@ fn in_memory(process: u32, canaries: &[String]) -> Vec<String> {
                 found.push(format!("{map}: {}", String::from_utf8_lossy(around)));
             }
         }
-    }
+    })
+    .unwrap();
     assert!(searched > 1 << 20, "only {searched} bytes were searched");
     found
 }

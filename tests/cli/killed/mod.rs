@@ -257,23 +257,31 @@ async fn judge(case: &Case) -> Result<(), String> {
     if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
 }
 
-/// Tries every case of a sink; says which ones failed, and in what way.
+/// Tries every case, `at_once` of them at the same time; says which ones failed, and in what way.
 /// `OPGRAPH_KILLED_AT=commit.after` leaves only the cases with that in their deaths.
-async fn killed_at_every_step(sink: Sink) {
+async fn try_all<C>(
+    cases: Vec<C>,
+    at_once: usize,
+    deaths: fn(&C) -> &[String],
+    judge: impl AsyncFn(&C) -> Result<(), String>,
+) {
     let only = std::env::var("OPGRAPH_KILLED_AT").unwrap_or_default();
-    let cases = cases(sink).into_iter().filter(|case| case.deaths.join(" ").contains(&only));
-    let (mut tried, mut failed) = (0, Vec::new());
-    let mut judged = stream::iter(cases)
-        .map(|case| async move { (judge(&case).await, case.deaths) })
-        .buffer_unordered(AT_ONCE);
+    let cases: Vec<C> = cases.into_iter().filter(|case| deaths(case).join(" ").contains(&only)).collect();
+    let mut failed = Vec::new();
+    let mut judged =
+        stream::iter(&cases).map(async |case| (judge(case).await, deaths(case))).buffer_unordered(at_once);
     while let Some((result, deaths)) = judged.next().await {
-        tried += 1;
         if let Err(fault) = result {
             failed.push(format!("{} → {fault}", deaths.join(", then ")));
         }
     }
+    let tried = cases.len();
     assert!(tried > 0, "no case has `{only}` in it");
     assert!(failed.is_empty(), "{} of {tried} cases:\n{}", failed.len(), failed.join("\n"));
+}
+
+async fn killed_at_every_step(sink: Sink) {
+    try_all(cases(sink), AT_ONCE, |case| &case.deaths, judge).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,13 +3,12 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use futures::{StreamExt, stream};
 use opgraph_simulator::{Config, Finalize, Limits, Simulator};
 
 use super::{
     Sink, configuration, held,
     points::{Point, SNAPSHOTS, Times},
-    run,
+    run, try_all,
 };
 use crate::support::program::Place;
 
@@ -188,23 +187,8 @@ async fn judge(Case { sink, deaths }: &Case) -> Result<(), String> {
     if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
 }
 
-/// Tries every case of a sink; says which ones failed, and in what way.
-/// `OPGRAPH_KILLED_AT=snapshot.sent` leaves only the cases with that in their deaths.
 async fn killed_at_every_step_of_a_snapshot(sink: Sink) {
-    let only = std::env::var("OPGRAPH_KILLED_AT").unwrap_or_default();
-    let cases = cases(sink).into_iter().filter(|case| case.deaths.join(" ").contains(&only));
-    let (mut tried, mut failed) = (0, Vec::new());
-    let mut judged = stream::iter(cases)
-        .map(|case| async move { (judge(&case).await, case.deaths) })
-        .buffer_unordered(AT_ONCE);
-    while let Some((result, deaths)) = judged.next().await {
-        tried += 1;
-        if let Err(fault) = result {
-            failed.push(format!("{} → {fault}", deaths.join(", then ")));
-        }
-    }
-    assert!(tried > 0, "no case has `{only}` in it");
-    assert!(failed.is_empty(), "{} of {tried} cases:\n{}", failed.len(), failed.join("\n"));
+    try_all(cases(sink), AT_ONCE, |case| &case.deaths, judge).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
