@@ -184,6 +184,7 @@ where
             snapshots,
             store: store.clone(),
             tenant: tenant.clone(),
+            epoch,
             account_name: run.mapping.account_name.clone(),
             pace: run.pace,
             clock: clock.clone(),

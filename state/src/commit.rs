@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Everything that one ack makes true. A store writes all of it or nothing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Commit {
     /// The tenant whose run this is.
     pub tenant: String,

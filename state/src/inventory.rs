@@ -1,4 +1,5 @@
-//! The inventory: which vaults and items were listed last, and acknowledged by every sink.
+//! The inventory: which vaults and items were listed last and acknowledged by
+//! every sink, and which a sink may have got before a crash.
 
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +32,7 @@ pub struct ListedVault {
     pub removing: bool,
 }
 
-/// An item as it was when it was last listed and every sink had it.
+/// An item as it was when it was last listed and every sink had it, or one that is only announced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedItem {
     /// The vault it is in.
@@ -43,6 +44,18 @@ pub struct ListedItem {
     /// Whether its detail was opened.
     #[serde(default)]
     pub details: bool,
+}
+
+impl ListedItem {
+    /// An item that no sink has acknowledged: whether one has its record, nobody knows.
+    pub fn announced(vault: &str, id: &str) -> ListedItem {
+        ListedItem { vault: vault.to_owned(), id: id.to_owned(), version: u64::MAX, details: false }
+    }
+
+    /// Whether every sink had this item when it was stored.
+    pub fn is_acknowledged(&self) -> bool {
+        self.version != u64::MAX
+    }
 }
 
 /// A change of the inventory. An item is known by its vault and its id: while

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use opgraph_simulator::{Config, Endpoint, Simulator};
+use opgraph_simulator::{Config, Endpoint, Report, Simulator};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
@@ -54,8 +54,16 @@ impl Folder {
         command
     }
 
+    fn report(&self, name: &str, simulator: &Simulator) -> Report {
+        simulator.report_of(held(&self.place.path(&format!("{name}.db"))))
+    }
+
+    fn has_all(&self, name: &str, simulator: &Simulator) -> bool {
+        self.report(name, simulator).is_exact()
+    }
+
     fn is_exact(&self, name: &str, simulator: &Simulator) {
-        let report = simulator.report_of(held(&self.place.path(&format!("{name}.db"))));
+        let report = self.report(name, simulator);
         assert!(report.is_exact() && report.is_caught_up(), "{name}: {:#?}", report.graph);
     }
 }
@@ -152,6 +160,8 @@ async fn tenants_are_added_removed_and_changed_without_a_restart_of_the_rest() {
     }
     let mut daemon = Daemon::start(&folder, &["run"]);
     daemon.until("all start", |_| [kept, removed, changed].into_iter().all(all_served)).await;
+    // What was served has to be in the graph before its tenant goes.
+    daemon.until("all of it is in the graph", |_| folder.has_all("removed", removed)).await;
 
     fs::remove_file(folder.file("removed")).unwrap();
     folder.write("added", added, "");

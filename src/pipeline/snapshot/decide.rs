@@ -8,6 +8,7 @@ use std::{
 
 use opgraph_state::{ListedItem, ListedVault, UnixMs};
 
+use super::packed::{Packed, Slot};
 use crate::source::connect::{Item, Vault};
 
 /// How many complete lists in a row must not name a vault before it is gone.
@@ -114,7 +115,28 @@ fn is_same(vault: &Vault, before: &ListedVault, details: bool) -> bool {
 }
 
 /// What is known of a vault's items, by id.
-pub(super) type Known = Arc<HashMap<String, ListedItem>>;
+pub(super) type Known = Arc<HashMap<Box<str>, KnownItem>>;
+
+/// What is known of an item.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KnownItem {
+    version: u64,
+    details: bool,
+}
+
+impl KnownItem {
+    pub(super) fn of(items: Vec<ListedItem>) -> Known {
+        let known = |item: ListedItem| {
+            (item.id.into_boxed_str(), KnownItem { version: item.version, details: item.details })
+        };
+        Arc::new(items.into_iter().map(known).collect())
+    }
+
+    /// Whether an item is known as it is listed, with its details.
+    pub(super) fn is_opened(self, item: &Item) -> bool {
+        self.details && self.version == item.version.unwrap_or(0)
+    }
+}
 
 /// Takes a vault's list in as it arrives, and keeps of each item only what is
 /// needed: its record's content if that has to be sent again, else its version.
@@ -124,7 +146,8 @@ pub(super) struct Sieve {
     /// Every item's record is sent again.
     all: bool,
     details: bool,
-    found: HashMap<String, Found>,
+    found: HashMap<Box<str>, Found>,
+    packed: Packed,
 }
 
 #[derive(Debug)]
@@ -132,14 +155,15 @@ struct Found {
     version: u64,
     active: bool,
     /// What its record is made of, if it has to be sent.
-    send: Option<Box<Item>>,
+    send: Option<Slot>,
 }
 
 /// What a whole list of items means.
 #[derive(Debug, Default)]
 pub(super) struct Items {
-    /// Active items whose record has to be sent, by id.
-    pub(super) changed: Vec<Item>,
+    /// Active items whose record has to be sent, by id, and what they are.
+    pub(super) changed: Vec<Slot>,
+    pub(super) packed: Packed,
     /// Known items that the list does not name as active, by id.
     pub(super) gone: Vec<String>,
     /// How many active items there are.
@@ -150,32 +174,35 @@ pub(super) struct Items {
 
 impl Sieve {
     pub(super) fn new(known: Known, all: bool, details: bool) -> Sieve {
-        Sieve { known, all, details, found: HashMap::new() }
+        Sieve { known, all, details, found: HashMap::new(), packed: Packed::default() }
     }
 
     fn has_to_be_sent(&self, item: &Item, version: u64) -> bool {
-        let known = self.known.get(&item.id);
+        let known = self.known.get(item.id.as_str());
         self.all || known.is_none_or(|known| known.version != version || self.details && !known.details)
     }
 
     /// Decides, once the list is whole.
     pub(super) fn decided(self) -> Items {
-        let Sieve { known, found, .. } = self;
-        let is_active = |id: &String| found.get(id).is_some_and(|found| found.active);
-        let mut gone: Vec<String> = known.keys().filter(|id| !is_active(id)).cloned().collect();
+        let Sieve { known, found, packed, .. } = self;
+        let is_active = |id: &str| found.get(id).is_some_and(|found| found.active);
+        let gone = known.keys().filter(|id| !is_active(id));
+        let mut gone: Vec<String> = gone.map(|id| id.clone().into_string()).collect();
         gone.sort();
-        let mut items = Items { gone, details: true, ..Items::default() };
+        let mut items = Items { gone, packed, details: true, ..Items::default() };
+        let mut changed = Vec::new();
         for (id, found) in found {
             if !found.active {
                 continue;
             }
             items.active += 1;
             match found.send {
-                Some(item) => items.changed.push(*item),
+                Some(slot) => changed.push((id, slot)),
                 None => items.details &= known.get(&id).is_some_and(|known| known.details),
             }
         }
-        items.changed.sort_by(|one, other| one.id.cmp(&other.id));
+        changed.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        items.changed = changed.into_iter().map(|(_, slot)| slot).collect();
         items
     }
 }
@@ -185,13 +212,13 @@ impl Extend<Item> for Sieve {
         for item in items {
             let (version, active) = (item.version.unwrap_or(0), item.is_active());
             // Named twice: the higher version counts, and an active one of the same version.
-            if self.found.get(&item.id).is_some_and(|at| (at.version, at.active) >= (version, active)) {
+            if self.found.get(item.id.as_str()).is_some_and(|at| (at.version, at.active) >= (version, active))
+            {
                 continue;
             }
             let send = active && self.has_to_be_sent(&item, version);
-            let id = item.id.clone();
-            let send = send.then(|| Box::new(item));
-            self.found.insert(id, Found { version, active, send });
+            let send = send.then(|| self.packed.push(&item));
+            self.found.insert(item.id.into_boxed_str(), Found { version, active, send });
         }
     }
 }

@@ -1,9 +1,6 @@
 //! Lists what is in the vaults that changed, and sends what changed in them.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::collections::{HashMap, HashSet};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use opgraph_state::{InventoryChange, ListedItem, ListedVault, Store, die_at};
@@ -11,7 +8,7 @@ use serde::Deserialize;
 
 use super::{
     Ended, Opened, Snapshooting,
-    decide::{Items, Known, Sieve},
+    decide::{Items, Known, KnownItem, Sieve},
     send::{FULL, weight},
     unbelieved,
 };
@@ -25,7 +22,7 @@ use crate::{
     },
 };
 
-/// Items whose labels are asked for together.
+/// Items that are announced, and whose labels are asked for, together.
 const CHUNK: usize = 500;
 
 /// Details that may fail in one snapshot before no more are opened: whatever
@@ -75,18 +72,12 @@ impl<'a, L: Lister, T: Store> Lists<'a, L, T> {
     pub(super) async fn list(&mut self, vault: &Vault, before: Option<&ListedVault>) -> Result<(), Ended> {
         let with = self.with;
         let before_attributes = before.and_then(|before| before.attribute_version);
-        // The vault is known before its items are, and as unfinished until all of them are.
-        let unfinished = ListedVault {
-            id: vault.id.clone(),
-            attribute_version: before_attributes,
-            removing: before.is_some_and(|before| before.removing || before.missing > 0),
-            ..ListedVault::default()
-        };
+        let unfinished = unfinished(vault, before);
         records::vault(&mut self.listing.records, vault, with.account_name.as_deref());
         self.listing.inventory.push(InventoryChange::Vault(unfinished.clone()));
 
         let known = with.store.listed_items(&with.tenant, &vault.id).await?;
-        let known: Known = Arc::new(known.into_iter().map(|item| (item.id.clone(), item)).collect());
+        let known = KnownItem::of(known);
         // The vault's name is in every item's record. And what a removal that was
         // never committed has taken out of a sink, nobody knows.
         let all = unfinished.removing || before.is_none() || before_attributes != vault.attribute_version;
@@ -100,10 +91,14 @@ impl<'a, L: Lister, T: Store> Lists<'a, L, T> {
         }
         with.meter.snapshots.items.add(items.active);
 
-        let Items { changed, gone, details: mut all_opened, .. } = items;
+        let Items { changed, packed, gone, details: mut all_opened, .. } = items;
         let mut whole = true;
         for chunk in changed.chunks(CHUNK) {
-            let (opened, taken) = self.take(vault, &known, chunk).await?;
+            let chunk = packed.items(chunk);
+            let new = chunk.iter().filter(|item| !known.contains_key(item.id.as_str()));
+            let announced = new.map(|item| InventoryChange::Item(ListedItem::announced(&vault.id, &item.id)));
+            with.announce(announced.collect()).await?;
+            let (opened, taken) = self.take(vault, &known, &chunk).await?;
             all_opened &= opened;
             whole &= taken;
         }
@@ -129,10 +124,7 @@ impl<'a, L: Lister, T: Store> Lists<'a, L, T> {
     /// are opened, and whether every one could be taken as it should be.
     async fn take(&mut self, vault: &Vault, known: &Known, items: &[Item]) -> Result<(bool, bool), Ended> {
         let with = self.with;
-        let is_opened = |item: &Item| {
-            let known = known.get(&item.id);
-            known.is_some_and(|known| known.details && known.version == item.version.unwrap_or(0))
-        };
+        let is_opened = |item: &Item| known.get(item.id.as_str()).is_some_and(|known| known.is_opened(item));
         let known_well: Vec<String> =
             items.iter().filter(|item| is_opened(item)).map(|item| item.id.clone()).collect();
         let mut told = with.told(&vault.id, known_well).await?;
@@ -207,6 +199,16 @@ impl<'a, L: Lister, T: Store> Lists<'a, L, T> {
             self.with.outlet.settle().await?;
         }
         Ok(self.seen)
+    }
+}
+
+/// A vault that is known before its items are, and as unfinished until all of them are.
+pub(super) fn unfinished(vault: &Vault, before: Option<&ListedVault>) -> ListedVault {
+    ListedVault {
+        id: vault.id.clone(),
+        attribute_version: before.and_then(|before| before.attribute_version),
+        removing: before.is_some_and(|before| before.removing || before.missing > 0),
+        ..ListedVault::default()
     }
 }
 

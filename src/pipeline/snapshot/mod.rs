@@ -7,11 +7,15 @@
 //! ```
 //!
 //! A snapshot stands for no cursor: what was acknowledged is in the inventory,
-//! and one that ends early is made again from there. It fails by itself: no
+//! and one that ends early is made again from there. What a sink is about to
+//! get for the first time is announced there before: what a killed run has
+//! sent is known to the next one, which may find that it is no more. It fails by itself: no
 //! failure of the lister ends a run or moves a stream.
 
 // The steps, in the order in which a snapshot takes them.
 mod decide;
+
+mod packed;
 
 mod list;
 
@@ -22,7 +26,7 @@ mod send;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder, backoff::Backoff};
-use opgraph_state::{Store, StoreError, die_at};
+use opgraph_state::{Commit, Epoch, InventoryChange, Store, StoreError, die_at};
 use tokio::{
     sync::mpsc::{Receiver, channel},
     time::{Instant, sleep_until},
@@ -81,6 +85,7 @@ pub(super) struct Snapshooting<L, T> {
     pub(super) snapshots: Snapshots<L>,
     pub(super) store: T,
     pub(super) tenant: Arc<str>,
+    pub(super) epoch: Epoch,
     pub(super) account_name: Option<String>,
     pub(super) pace: Pace,
     pub(super) clock: Clock,
@@ -219,6 +224,9 @@ impl<L: Lister, T: Store> Snapshooting<L, T> {
             info!(vault = vault.id, "a vault is not listed any more; gone if the next list says so too");
             lists.missing(vault);
         }
+        let new = decided.changed.iter().filter(|(_, before)| before.is_none());
+        self.announce(new.map(|(vault, _)| InventoryChange::Vault(list::unfinished(vault, None))).collect())
+            .await?;
         let mut failed = None;
         for (vault, before) in &decided.changed {
             match lists.list(vault, before.as_ref()).await {
@@ -239,6 +247,20 @@ impl<L: Lister, T: Store> Snapshooting<L, T> {
         }
         die_at!("snapshot.done");
         Ok(failed)
+    }
+
+    /// Stores vaults and items that no sink has yet. When it ends they are known,
+    /// whatever comes of the records that are sent next.
+    async fn announce(&self, new: Vec<InventoryChange>) -> Result<(), Ended> {
+        if new.is_empty() {
+            return Ok(());
+        }
+        let (tenant, at) = (self.tenant.to_string(), self.clock.now());
+        self.store
+            .commit(Commit { tenant, epoch: self.epoch, at, inventory: new, ..Commit::default() })
+            .await?;
+        die_at!("snapshot.announced");
+        Ok(())
     }
 
     /// Opens an item, and names it in the answer.

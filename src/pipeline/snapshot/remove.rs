@@ -25,6 +25,9 @@ const MOST_REMOVED: usize = 10_000;
 /// Removes items that are gone from vaults listed whole, and vaults with all
 /// they held. When it ends, it is committed. Answers a failure that left
 /// something to the next snapshot.
+///
+/// A sink that removes by sending all that stays needs to know all that stays:
+/// while a killed run may have sent what is neither listed nor gone, nothing is removed.
 pub(super) async fn run<L: Lister, T: Store>(
     with: &Snapshooting<L, T>,
     listed: &HashMap<String, Vault>,
@@ -46,6 +49,10 @@ pub(super) async fn run<L: Lister, T: Store>(
         }
     }
     let places = places(with, &left).await?;
+    if places.unsure_of_more || is_unsure_of_vaults(with, listed, &gone).await? {
+        info!("what is not listed any more stays until all that a killed run has sent is listed or gone");
+        return Ok(None);
+    }
     let Again { sent, late, failed } = again(with, listed, &left, &places).await?;
 
     // A vault that holds an item of which the new place is not seen yet stays for now.
@@ -141,6 +148,11 @@ struct Places {
     elsewhere: BTreeMap<String, Vec<String>>,
     /// The vaults in which they were opened, left or not: item and vault.
     opened: HashSet<(String, String)>,
+    /// Those that left a vault before its record of them was acknowledged: what
+    /// a sink holds may be newer than what the directory tells.
+    unsure: HashSet<String>,
+    /// Others were announced as well, and are neither acknowledged nor gone.
+    unsure_of_more: bool,
 }
 
 async fn places<L, T: Store>(
@@ -150,16 +162,33 @@ async fn places<L, T: Store>(
     let mut places = Places::default();
     for vault in with.store.listed_vaults(&with.tenant).await? {
         for item in with.store.listed_items(&with.tenant, &vault.id).await? {
-            let Some(vaults) = left.get(&item.id) else { continue };
+            let Some(vaults) = left.get(&item.id) else {
+                places.unsure_of_more |= !item.is_acknowledged();
+                continue;
+            };
             if item.details {
                 places.opened.insert((item.id.clone(), vault.id.clone()));
             }
             if !vaults.contains(&vault.id) {
+                places.unsure_of_more |= !item.is_acknowledged();
                 places.elsewhere.entry(item.id).or_default().push(vault.id.clone());
+            } else if !item.is_acknowledged() {
+                places.unsure.insert(item.id);
             }
         }
     }
     Ok(places)
+}
+
+/// Whether a vault that was announced is not acknowledged, and neither listed nor gone.
+async fn is_unsure_of_vaults<L, T: Store>(
+    with: &Snapshooting<L, T>,
+    listed: &HashMap<String, Vault>,
+    gone: &[String],
+) -> Result<bool, Ended> {
+    let known = with.store.listed_vaults(&with.tenant).await?;
+    let is_left = |id: &String| !listed.contains_key(id) && !gone.contains(id);
+    Ok(known.iter().any(|vault| vault.attribute_version.is_none() && is_left(&vault.id)))
 }
 
 /// Items whose newest record is of a vault they have left.
@@ -179,14 +208,14 @@ async fn again<L: Lister, T: Store>(
     with: &Snapshooting<L, T>,
     listed: &HashMap<String, Vault>,
     left: &BTreeMap<String, BTreeSet<String>>,
-    Places { elsewhere, opened }: &Places,
+    Places { elsewhere, opened, unsure, .. }: &Places,
 ) -> Result<Again, Ended> {
     let mut again = Again::default();
     let moved: Vec<String> = elsewhere.keys().cloned().collect();
     let mut by_vault: BTreeMap<&str, Vec<(String, Option<Told>)>> = BTreeMap::new();
     for (item, told) in moved.iter().zip(with.secrets(&moved).await?) {
         let stale = told.as_ref().is_none_or(|told| left[item].contains(&told.vault_id));
-        if !stale {
+        if !stale && !unsure.contains(item) {
             continue;
         }
         match elsewhere[item].iter().find(|vault| listed.contains_key(*vault)) {

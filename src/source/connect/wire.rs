@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A vault of the list.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct Vault {
 }
 
 /// An item of a vault's list: without sections, fields and files.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Item {
     /// 26 lower-case letters and digits.

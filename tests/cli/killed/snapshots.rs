@@ -110,7 +110,7 @@ async fn lives(place: &Place, sink: Sink) -> Result<(), String> {
     }
 }
 
-async fn judge(Case { sink, deaths }: &Case) -> Result<(), String> {
+async fn simulator() -> Simulator {
     let config = Config {
         seed: 31,
         events: 80,
@@ -121,13 +121,21 @@ async fn judge(Case { sink, deaths }: &Case) -> Result<(), String> {
         limits: Limits { per_minute: 6_000, per_hour: 300_000 },
         ..Config::default()
     };
-    let simulator = Simulator::start(config).await.unwrap();
-    let place = Place::of(&simulator).with_connect(&simulator);
+    Simulator::start(config).await.unwrap()
+}
+
+fn place(simulator: &Simulator, sink: Sink) -> Place {
+    let place = Place::of(simulator).with_connect(simulator);
     let (dir, url) = (place.dir.path().display(), simulator.connect_url());
-    let text = configuration(&place, &simulator, *sink, 1)
+    let text = configuration(&place, simulator, sink, 1)
         + &format!("[tenant.connect]\nbase_url = \"{url}\"\ntoken = {{ file = \"{dir}/connect\" }}\n");
     std::fs::write(place.path("opgraph.toml"), text).unwrap();
+    place
+}
 
+async fn judge(Case { sink, deaths }: &Case) -> Result<(), String> {
+    let simulator = simulator().await;
+    let place = place(&simulator, *sink);
     let mut account = Account::new(&simulator);
     lives(&place, *sink).await?;
     // What may be removed: all that was there and is there no more.
@@ -209,4 +217,51 @@ async fn killed_at_every_step_of_a_snapshot_jupiterone_ends_exact_with_scopes() 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_every_step_of_a_snapshot_the_files_hold_each_record_once_and_whole() {
     killed_at_every_step_of_a_snapshot(Sink::Files).await;
+}
+
+/// A sink has what is new, no commit says so, and it is no more when the account is listed again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_a_killed_run_has_seen_is_removed() {
+    for sink in [Sink::Graph, Sink::Instance, Sink::Scope, Sink::Files] {
+        let simulator = simulator().await;
+        let place = place(&simulator, sink);
+        lives(&place, sink).await.unwrap();
+
+        let connect = simulator.connect();
+        let vaults = connect.vaults();
+        let created = connect.create_item(&vaults[1]).unwrap();
+        let vault = connect.create_vault().unwrap();
+        let within = connect.create_item(&vault).unwrap();
+        let moved = connect.items(&vaults[2]).remove(0);
+        connect.move_item(&vaults[2], &moved, &vaults[3]).unwrap();
+        let (code, signal, said) = run(&place, sink, Some("commit.before=return")).await.unwrap();
+        assert_eq!(signal, Some(9), "{sink:?}: code {code:?}: {said}");
+        if sink != Sink::Scope {
+            let now = held_keys(&place, sink);
+            for key in [
+                format!("one_password_secret:{created}"),
+                format!("one_password_vault:{vault}|has|one_password_secret:{within}"),
+                format!("one_password_vault:{}|has|one_password_secret:{moved}", vaults[3]),
+            ] {
+                assert!(now.contains(&key), "{sink:?}: a sink has {key}");
+            }
+        }
+
+        connect.delete_item(&vaults[1], &created).unwrap();
+        connect.delete_vault(&vault).unwrap();
+        connect.move_item(&vaults[3], &moved, &vaults[2]).unwrap();
+        // A vault is gone once two lists lack it.
+        for _ in 0..2 {
+            lives(&place, sink).await.unwrap();
+        }
+        if sink != Sink::Scope {
+            let local = simulator.report_of(held(&place, sink));
+            assert!(local.is_exact(), "{sink:?}: {:#?}", local.graph);
+        }
+        if matches!(sink, Sink::Instance | Sink::Scope) {
+            simulator.settle();
+            let report = simulator.report();
+            assert!(report.graph.is_exact(), "{sink:?}: {:#?}", report.graph);
+        }
+    }
 }
