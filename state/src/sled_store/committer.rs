@@ -14,7 +14,7 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    OpenOptions, beside,
+    OpenOptions, RENEW_BYTES, beside,
     content::{CONTENT_KEY, Content},
     current::Current,
     cursors_json::CursorsJson,
@@ -126,6 +126,8 @@ pub(super) struct Committer {
     pub(super) options: OpenOptions,
     /// Bytes of rows written since sled was opened.
     pub(super) written: u64,
+    /// Bytes of rows that were read when it was opened anew last.
+    pub(super) read: u64,
     pub(super) pruning: Pruning,
     /// The number of the last commit.
     pub(super) commits: u64,
@@ -152,7 +154,7 @@ impl Committer {
             if served.is_err() {
                 self.poison.set(Failure::new("write the state", "the database panicked"));
             }
-            if self.poison.check().is_ok() && self.written >= self.options.renew_bytes {
+            if self.poison.check().is_ok() && self.written >= self.renew_after() {
                 self.renew();
             }
             if self.poison.check().is_ok() {
@@ -162,6 +164,12 @@ impl Committer {
         if self.poison.check().is_ok() {
             self.cursors.close(&self.trees);
         }
+    }
+
+    /// After how many bytes the database is opened anew: more where an opening reads
+    /// more, so that no more is read than was written.
+    fn renew_after(&self) -> u64 {
+        self.options.renew_bytes.saturating_mul(1 + self.read / RENEW_BYTES)
     }
 
     /// Closes the database and opens it again, between two groups.
@@ -178,12 +186,12 @@ impl Committer {
             die_at!("renew.closed");
             beside::wait_until_closed(&self.dir)
                 .map_err(|error| Failure::new("close the database of the state", error))?;
-            let (db, trees) = open::again(&self.dir, &self.options, self.commits)
+            let (db, trees, read) = open::again(&self.dir, &self.options, self.commits)
                 .map_err(|error| Failure::of("open the state again", error))?;
             self.durability.go_on_with(db);
             self.trees = trees.clone();
             *current = Some(trees);
-            self.written = 0;
+            (self.written, self.read) = (0, read);
             Ok(())
         }));
         let panicked = |_| Err(Failure::new("open the state again", "the database panicked"));

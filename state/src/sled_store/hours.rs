@@ -171,10 +171,7 @@ pub(super) fn most(trees: &Trees, stream: &[u8]) -> Result<usize, StoreError> {
 pub(super) fn check_next(trees: &Trees, last: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
     let from = behind(last);
     let mut hourly = Hourly::new(trees.from(Tree::Hours, &from), trees.from(Tree::Seen, &from));
-    hourly.next(|key, _| {
-        trees.make_room(Tree::Seen, key);
-        Ok(())
-    })
+    hourly.next(|_, _| Ok(()))
 }
 
 /// The first key behind all that start with `prefix`; of an empty one, the first of all.

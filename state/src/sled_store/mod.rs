@@ -95,22 +95,26 @@ use crate::{
 /// Reads that wait at most; more of them wait outside.
 const READS: usize = 64;
 
+/// After how many bytes of rows sled is opened anew, unless set.
+const RENEW_BYTES: u64 = 8 << 20;
+
 /// How to open a [`SledStore`].
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
     /// How far before a stream's newest committed event its ids are kept. It has
     /// to be more than a rewind goes back. 72 hours unless set.
     pub horizon: Duration,
-    /// Memory for sled's cache of tree nodes, in bytes. 32 MiB unless set.
+    /// Memory that sled's cache of tree nodes may take, in bytes. 32 MiB unless set.
     pub cache_bytes: u64,
     /// After how many bytes of rows sled is opened anew, so that a start after a
-    /// crash reads little of its log. 8 MiB unless set.
+    /// crash reads little of its log; after as many more for each 8 MiB of rows,
+    /// ids left out, that each opening reads. 8 MiB unless set.
     pub renew_bytes: u64,
 }
 
 impl Default for OpenOptions {
     fn default() -> OpenOptions {
-        OpenOptions { horizon: DEFAULT_HORIZON, cache_bytes: 32 << 20, renew_bytes: 8 << 20 }
+        OpenOptions { horizon: DEFAULT_HORIZON, cache_bytes: 32 << 20, renew_bytes: RENEW_BYTES }
     }
 }
 
@@ -179,6 +183,7 @@ impl SledStore {
             dir: dir.to_owned(),
             options: options.clone(),
             written: 0,
+            read: 0,
             pruning: Pruning::new(options.horizon),
             commits,
             content,

@@ -139,7 +139,6 @@ fn seen(
     while !enough
         && hourly
             .next(|key, bytes| {
-                trees.make_room(Tree::Seen, key);
                 if !enough {
                     ids.extend(values::from_seen(key, bytes)?);
                     let reached = at_least.is_some_and(|wanted| ids.len() >= wanted);

@@ -77,9 +77,9 @@ pub(super) fn said(error: &sled::Error) -> String {
     error.to_string().trim_end_matches(" backtrace ()").to_owned()
 }
 
-/// How often a row is used for [`Trees::make_room`]. A page of ids has eight rows
-/// or more, so it comes to 64.
-const USES: usize = 8;
+/// After how many bytes of rows one of them is used again, and how often: see
+/// [`make_room`]. A page has tens of kilobytes, so it comes to 64 uses of each.
+const ROOM: (usize, usize) = (6_000, 8);
 
 /// A row: key and value.
 pub(super) type Row = (IVec, IVec);
@@ -111,7 +111,7 @@ impl Trees {
         tree: Tree,
         prefix: &[u8],
     ) -> impl DoubleEndedIterator<Item = Result<Row, StoreError>> + use<> {
-        self.0[tree as usize].scan_prefix(prefix).map(move |row| row.map_err(|error| tree.unreadable(error)))
+        self.rows(tree, self.0[tree as usize].scan_prefix(prefix))
     }
 
     /// Returns the rows whose keys are not before `from`, by key.
@@ -120,19 +120,24 @@ impl Trees {
         tree: Tree,
         from: &[u8],
     ) -> impl Iterator<Item = Result<Row, StoreError>> + use<> {
-        self.0[tree as usize].range(from..).map(move |row| row.map_err(|error| tree.unreadable(error)))
+        self.rows(tree, self.0[tree as usize].range(from..))
     }
 
-    /// Has sled look whether it keeps too much in memory, after a row of this key was read.
-    ///
-    /// sled deals its pages to 256 shards, and looks at one whenever it was used 64
-    /// times. Who reads many pages once each never brings that about: all of them
-    /// would stay, whatever the cache may hold.
-    pub(super) fn make_room(&self, tree: Tree, key: &[u8]) {
-        for _ in 0..USES {
-            // It is in memory. If it cannot be read, the next one who needs it is told.
-            let _ = self.0[tree as usize].contains_key(key);
-        }
+    fn rows(
+        &self,
+        tree: Tree,
+        rows: sled::Iter,
+    ) -> impl DoubleEndedIterator<Item = Result<Row, StoreError>> + use<> {
+        let (sled, mut read) = (self.0[tree as usize].clone(), 0);
+        rows.map(move |row| {
+            let (key, value) = row.map_err(|error| tree.unreadable(error))?;
+            read += key.len() + value.len();
+            if read >= ROOM.0 {
+                read = 0;
+                make_room(&sled, &key);
+            }
+            Ok((key, value))
+        })
     }
 
     /// Returns the keys from `from` up to and without `below`.
@@ -144,6 +149,18 @@ impl Trees {
     ) -> impl Iterator<Item = Result<IVec, StoreError>> + use<> {
         let rows = self.0[tree as usize].range(from..below);
         rows.keys().map(move |key| key.map_err(|error| tree.unreadable(error)))
+    }
+}
+
+/// Has sled look whether it keeps too much in memory, after a row of this key was read.
+///
+/// sled deals its pages to 256 shards, and looks at one whenever it was used 64
+/// times. Who reads many pages once each never brings that about: all of them
+/// would stay, whatever the cache may hold.
+fn make_room(tree: &sled::Tree, key: &[u8]) {
+    for _ in 0..ROOM.1 {
+        // It is in memory. If it cannot be read, the next one who needs it is told.
+        let _ = tree.contains_key(key);
     }
 }
 
