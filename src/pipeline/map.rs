@@ -54,6 +54,7 @@ pub(super) async fn run(
         let page = page.map(|events| {
             let mut records = room(GROWTH * events.bytes(), &mut emptied);
             events.map(&mapping, &mut records);
+            events.done();
             records
         });
         meter.mapped(&page.items);

@@ -60,8 +60,8 @@ pub(super) struct Job {
     pub(super) emptied: Vec<Vec<u8>>,
 }
 
-/// Bodies whose memory is kept: one of each kind is being packed.
-const EMPTIED: usize = 2;
+/// Bodies whose memory is kept, beside what those that are being packed have for the next.
+const EMPTIED: usize = 1;
 
 struct Landed {
     body: Packed,
