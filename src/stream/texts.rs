@@ -12,7 +12,7 @@ use super::Lists;
 const MOST: usize = 8;
 
 /// How many lists' memory waits for the next page of each stream.
-pub(super) const MOST_LISTS: usize = 2;
+pub(super) const MOST_LISTS: usize = 1;
 
 /// How much more memory than it had text, or events, a page may leave.
 const ROOM: usize = 16;
@@ -23,7 +23,14 @@ const ROOM: usize = 16;
 /// stream that has caught up gives it back by itself: its pages are small, and
 /// do not leave the memory of a large one.
 #[derive(Clone, Default)]
-pub struct Texts(Arc<(Mutex<Vec<Vec<u8>>>, Mutex<Lists>)>);
+pub struct Texts(Arc<Waiting>);
+
+/// What waits for the next pages.
+#[derive(Default)]
+struct Waiting {
+    texts: Mutex<Vec<Vec<u8>>>,
+    lists: Mutex<Lists>,
+}
 
 impl Texts {
     /// Memory for a page, empty.
@@ -41,12 +48,12 @@ impl Texts {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.texts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Memory for the lists of events of a page.
     pub(super) fn lists(&self) -> MutexGuard<'_, Lists> {
-        self.0.1.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -111,19 +111,22 @@ fn first_and_last(name: Option<&str>) -> (Option<&str>, Option<&str>) {
 /// Whether JupiterOne takes the text for an e-mail address: the `email` format
 /// of the schema validator that its SDK uses (ajv-formats).
 fn is_email(text: &str) -> bool {
-    let Some((local, domain)) = text.split_once('@') else { return false };
-    // Each byte, and the one before it: a dot at either end and between.
-    let each = |part: &str, fits: fn(u8, u8) -> bool| {
-        let before = std::iter::once(b'.').chain(part.bytes());
-        before.zip(part.bytes().chain([b'.'])).all(|(before, byte)| fits(before, byte))
-    };
-    each(local, |before, byte| if byte == b'.' { before != b'.' } else { IS_LOCAL[usize::from(byte)] })
-        && domain.contains('.')
-        && each(domain, |before, byte| match byte {
-            b'.' => before != b'.' && before != b'-',
-            b'-' => before != b'.',
-            _ => byte.is_ascii_alphanumeric(),
-        })
+    // A dot is thought at both ends, so that none may be beside another.
+    let (mut before, mut in_domain, mut labels) = (b'.', false, 0);
+    let fits = text.bytes().chain([b'.']).all(|byte| {
+        let fits = match byte {
+            b'@' => !in_domain && before != b'.',
+            b'.' => before != b'.' && !(in_domain && before == b'-'),
+            b'-' if in_domain => before != b'.',
+            _ if in_domain => byte.is_ascii_alphanumeric(),
+            _ => IS_LOCAL[usize::from(byte)],
+        };
+        in_domain |= byte == b'@';
+        labels += usize::from(in_domain && byte == b'.');
+        before = if byte == b'@' { b'.' } else { byte };
+        fits
+    });
+    fits && labels > 1
 }
 
 /// What may stand before the `@` of an address, dots aside.
