@@ -15,7 +15,7 @@ use crate::{
 ///
 /// # Errors
 ///
-/// Nobody is called so; or as [`files`] says.
+/// Nobody is called so; or as [`files()`] says.
 pub(super) async fn of(
     config: Config,
     destination: Destination,
