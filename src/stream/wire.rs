@@ -129,3 +129,53 @@ macro_rules! name {
 }
 
 pub(super) use {name, wire};
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use super::*;
+    use crate::stream::parts::{Location, User};
+
+    /// Whether it is read quickly; then it is what serde_json reads.
+    fn check<'a, T: Members<'a> + Deserialize<'a> + Debug>(text: &'a str, quickly: bool) {
+        let mut reader = Reader::new(text);
+        let read = reader.object::<T>().ok();
+        assert_eq!(read.is_some(), quickly, "{text}");
+        if let Some(read) = read {
+            let thorough: T = serde_json::from_str(text).unwrap();
+            assert_eq!(format!("{read:?}"), format!("{thorough:?}"), "{text}");
+            assert_eq!(reader.left(), 0, "{text}");
+        }
+    }
+
+    #[test]
+    fn members_are_read_in_any_order_and_what_is_unusual_is_left_to_serde_json() {
+        for text in [
+            "{}",
+            r#"{"uuid":"A","name":"B","email":null,"user_type":"","user_account_uuid":"C"}"#,
+            r#"{"user_type":"u","email":"e","uuid":"A","name":"B"}"#,
+            r#"{"x":[1,{"uuid":"no"}],"uuid":"A","y":"z","name":"B","x":1}"#,
+            "{ \"name\": \"B\",\n  \"uuid\": \"A\" }",
+            r#"{"name":"\"\u00e9\ud83d\ude00\/"}"#,
+        ] {
+            check::<User<'_>>(text, true);
+        }
+        check::<Location<'_>>(r#"{"longitude":-0.5,"latitude":1e1,"country":"é"}"#, true);
+        for text in [
+            r#"{"uuid":"A","uuid":"B"}"#,
+            r#"{"uuid":null,"name":"B","uuid":"B"}"#,
+            r#"{"uu\u0069d":"A"}"#,
+            r#"{"uuid" :"A"}"#,
+            r#"{"uuid":"A",}"#,
+            r#"{"uuid":"A" "name":"B"}"#,
+            r#"{"uuid":1}"#,
+            r#"{"uuid":"\ud800"}"#,
+            r#"{"uuid":"A""#,
+            r#"["A"]"#,
+            "",
+        ] {
+            check::<User<'_>>(text, false);
+        }
+    }
+}
