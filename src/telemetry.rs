@@ -221,8 +221,8 @@ impl Meter {
     /// Counts the records of a mapped page and what was noticed in it.
     pub fn mapped(&self, records: &Records) {
         let mut by_type = [0; RECORD_TYPES];
-        for record in records.iter() {
-            by_type[place(record.of)] += 1;
+        for of in records.types() {
+            by_type[place(of)] += 1;
         }
         for (count, more) in self.records.iter().zip(by_type) {
             count.add(more);

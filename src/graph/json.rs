@@ -117,11 +117,43 @@ pub fn push_integer(out: &mut String, value: i64) {
 
 /// Appends a number; one that is not finite has no JSON and becomes `null`.
 pub fn push_number(out: &mut String, value: f64) {
+    if push_short_number(out, value) {
+        return;
+    }
     let written = match serde_json::Number::from_f64(value) {
         Some(number) => write!(out, "{number}"),
         None => out.write_str("null"),
     };
     debug_assert!(written.is_ok(), "there is always room in a string");
+}
+
+/// Appends a number of six digits at most behind the dot, such as degrees have;
+/// false, and nothing is appended, if it has more, or is large or close to zero.
+///
+/// It is the shortest text of the number, which is what serde_json writes: no
+/// two texts of 15 digits or less are one and the same double.
+fn push_short_number(out: &mut String, value: f64) -> bool {
+    const PLACES: u64 = 1_000_000;
+    let size = value.abs();
+    let scaled = (size * PLACES as f64).round();
+    if !(0.001..1e9).contains(&size) || scaled / PLACES as f64 != size {
+        return false;
+    }
+    let (scaled, mut place) = (scaled as u64, PLACES);
+    if value < 0.0 {
+        out.push('-');
+    }
+    push_integer(out, (scaled / PLACES) as i64);
+    out.push('.');
+    let mut behind = scaled % PLACES;
+    loop {
+        place /= 10;
+        out.push(char::from(b'0' + (behind / place) as u8));
+        behind %= place;
+        if behind == 0 {
+            return true;
+        }
+    }
 }
 
 /// Cuts a string to [`LONGEST_TEXT`] characters.
@@ -157,6 +189,28 @@ mod tests {
             push_integer(&mut whole, integer);
             prop_assert_eq!(ours, serde_json::to_string(&value)?);
             prop_assert_eq!(whole, serde_json::to_string(&integer)?);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn degrees_are_written_as_serde_json_writes_them(scaled in -400_000_000i64..400_000_000, places in 0u32..9) {
+            let value = scaled as f64 / 10f64.powi(places as i32);
+            let mut ours = String::new();
+            push_number(&mut ours, value);
+            prop_assert_eq!(ours, serde_json::to_string(&value)?);
+        }
+    }
+
+    #[test]
+    fn numbers_around_the_ends_of_what_is_short_are_written_as_serde_json_writes_them() {
+        for value in [0.0, 0.001, 0.001_001, 0.000_999, 0.1 + 0.2, 999_999_999.999_999, 1e9, 52.0, 1e-6, 90.0]
+        {
+            for value in [value, -value, f64::next_up(value), f64::next_down(value)] {
+                let mut ours = String::new();
+                push_number(&mut ours, value);
+                assert_eq!(ours, serde_json::to_string(&value).unwrap());
+            }
         }
     }
 

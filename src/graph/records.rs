@@ -5,21 +5,24 @@ use std::ops::Range;
 use opgraph_state::{UnixMs, Version};
 
 use super::{
-    json,
+    lots::Lot,
+    properties::{Properties, push_cut, push_inside},
+    text::Textual,
     types::{EntityType, RecordType, RelationshipType, Sharing},
     written::Written,
 };
 
-/// The records of one page: JSON text in one buffer, and where each record lies in it.
+/// The records of one page: their JSON text, and where each record lies in it.
 ///
 /// A record's text is written once, when its event is mapped, and then copied
 /// into request bodies or database rows as it is.
 #[derive(Debug, Default)]
 pub struct Records {
-    json: String,
+    /// The text of each lot: its records one behind the other, a comma before each.
+    pub(super) lots: [String; Lot::ALL],
     /// Keys that are no part of the text as they are, because something in them is escaped there.
     keys: String,
-    entries: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
     /// What was noticed while mapping.
     pub counts: Counts,
 }
@@ -54,17 +57,35 @@ impl Counts {
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
+pub(super) struct Entry {
     of: RecordType,
     key: Range<usize>,
     /// Whether the key lies among `keys`.
     escaped: bool,
     /// Length of the from key, which starts a relationship's key.
     from: usize,
-    json: Range<usize>,
+    /// Where the record lies in the text of its lot.
+    pub(super) json: Range<usize>,
     /// Where `,"_rawData":` starts within the record, if it has one.
-    raw_at: Option<usize>,
+    pub(super) raw_at: Option<usize>,
     version: Version,
+}
+
+/// Bytes before the key of a record.
+const OPENING: usize = "{\"_key\":\"".len();
+
+impl Entry {
+    /// Keeps the key in these parts: it is another one in the record's text, where something in it is escaped.
+    #[cold]
+    fn with_key(self, keys: &mut String, parts: &[&str]) -> Entry {
+        let start = keys.len();
+        keys.extend(parts.iter().copied());
+        Entry { key: start..keys.len(), escaped: true, ..self }
+    }
+
+    pub(super) fn is_of(&self, lot: Lot) -> bool {
+        Lot::of(self.of) == lot
+    }
 }
 
 /// One entity or relationship, borrowed from its page.
@@ -97,13 +118,15 @@ impl Record<'_> {
 impl Records {
     /// Makes room for about `bytes` of JSON.
     pub fn with_capacity(bytes: usize) -> Records {
-        Records { json: String::with_capacity(bytes), ..Records::default() }
+        // As pages have them; memory that nothing is written to is none.
+        let lots = [bytes / 3 * 2, bytes / 5 * 2, bytes / 5].map(String::with_capacity);
+        Records { lots, ..Records::default() }
     }
 
     /// Takes out all records and counts, and keeps the memory.
     pub fn clear(&mut self) {
-        let Records { json, keys, entries, counts } = self;
-        json.clear();
+        let Records { lots, keys, entries, counts } = self;
+        lots.iter_mut().for_each(String::clear);
         keys.clear();
         entries.clear();
         *counts = Counts::default();
@@ -111,7 +134,7 @@ impl Records {
 
     /// Bytes of JSON for which there is memory.
     pub fn capacity(&self) -> usize {
-        self.json.capacity()
+        self.lots.iter().map(String::capacity).sum()
     }
 
     /// How many records there are.
@@ -126,12 +149,18 @@ impl Records {
 
     /// Bytes of JSON.
     pub fn bytes(&self) -> usize {
-        self.json.len()
+        // There is a comma before each.
+        self.lots.iter().map(String::len).sum::<usize>() - self.len()
     }
 
     /// The records in the order they were mapped. A shared record may come several times.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
         self.entries.iter().map(|entry| self.record(entry))
+    }
+
+    /// The types of the records, in their order.
+    pub fn types(&self) -> impl ExactSizeIterator<Item = RecordType> {
+        self.entries.iter().map(|entry| entry.of)
     }
 
     /// The records of one sharing.
@@ -140,8 +169,9 @@ impl Records {
         entries.map(|entry| self.record(entry))
     }
 
-    fn record(&self, entry: &Entry) -> Record<'_> {
-        let keys = if entry.escaped { &self.keys } else { &self.json };
+    pub(super) fn record(&self, entry: &Entry) -> Record<'_> {
+        let lot = &self.lots[Lot::of(entry.of) as usize];
+        let keys = if entry.escaped { &self.keys } else { lot };
         let key = &keys[entry.key.clone()];
         let ends = match entry.of {
             RecordType::Entity(_) => None,
@@ -149,7 +179,7 @@ impl Records {
                 Some((&key[..entry.from], &key[entry.from + of.verb().len() + 2..]))
             }
         };
-        let json = &self.json[entry.json.clone()];
+        let json = &lot[entry.json.clone()];
         Record { of: entry.of, key, ends, json, raw_at: entry.raw_at, version: entry.version }
     }
 
@@ -159,38 +189,43 @@ impl Records {
     /// Starts an entity with the key `<_type>:<id>`; the record is complete
     /// when the returned [`Properties`] is closed.
     #[inline(always)]
-    pub fn entity(&mut self, of: EntityType, id: &str, version: Version) -> Properties<'_> {
-        let json = &mut self.json;
-        let start = json.len();
-        json.push_str("{\"_key\":\"");
-        let key = json.len();
-        json.push_str(of.name());
-        json.push(':');
-        json::push_escaped(json, id);
-        let key = key..json.len();
-        json.push_str("\",\"_type\":\"");
-        json.push_str(of.name());
-        json.push_str("\",\"_class\":[\"");
-        json.push_str(of.class());
-        json.push_str("\"],\"id\":");
-        json::push_string(json, json::cut(id));
-
-        let of = RecordType::Entity(of);
-        let entry = Entry { of, key, escaped: false, from: 0, json: start..start, raw_at: None, version };
-        let entry = self.with_key(entry, &[of.name(), ":", id]);
-        Properties { records: self, entry }
+    pub fn entity(&mut self, of: EntityType, id: impl Textual, version: Version) -> Properties<'_> {
+        let Records { lots, keys, entries, counts } = self;
+        let json = &mut lots[Lot::of(RecordType::Entity(of)) as usize];
+        let key = json.len() + 1 + OPENING;
+        json.push_str(of.before_id());
+        let is_said = push_inside(json, &id);
+        let mut entry = Entry {
+            of: RecordType::Entity(of),
+            key: key..json.len(),
+            escaped: false,
+            from: 0,
+            json: key - OPENING..key,
+            raw_at: None,
+            version,
+        };
+        if !is_said {
+            entry = entry.with_key(keys, &[of.name(), ":", &id.says()]);
+        }
+        json.push_str(of.behind_id());
+        push_cut(json, id);
+        Properties { json, entries, counts, entry }
     }
 
     /// Adds the relationship between the entities with these ids.
     #[inline(always)]
-    pub fn relationship(&mut self, of: RelationshipType, from_id: &str, to_id: &str, at: UnixMs) {
-        let json = &mut self.json;
-        let start = json.len();
-        json.push_str("{\"_key\":\"");
-        let key = json.len();
-        json.push_str(of.from().name());
-        json.push(':');
-        json::push_escaped(json, from_id);
+    pub fn relationship(
+        &mut self,
+        of: RelationshipType,
+        from_id: impl Textual,
+        to_id: impl Textual,
+        at: UnixMs,
+    ) {
+        let Records { lots, keys, entries, .. } = self;
+        let json = &mut lots[Lot::of(RecordType::Relationship(of)) as usize];
+        let key = json.len() + 1 + OPENING;
+        json.push_str(of.from().before_id());
+        let mut is_said = push_inside(json, &from_id);
         let from = json.len();
         json.push('|');
         json.push_str(of.action());
@@ -198,42 +233,30 @@ impl Records {
         let to = json.len();
         json.push_str(of.to().name());
         json.push(':');
-        json::push_escaped(json, to_id);
+        is_said &= push_inside(json, &to_id);
         let end = json.len();
-        for part in ["\",\"_type\":\"", of.name(), "\",\"_class\":\"", of.verb(), "\",\"_fromEntityKey\":\""]
-        {
-            json.push_str(part);
-        }
+        json.push_str(of.behind_key());
         json.extend_from_within(key..from);
         json.push_str("\",\"_toEntityKey\":\"");
         json.extend_from_within(to..end);
-        for part in ["\",\"displayName\":\"", of.verb(), "\"}"] {
-            json.push_str(part);
-        }
+        json.push_str(of.behind_end());
 
-        let whole = [of.from().name(), ":", from_id, "|", of.action(), "|", of.to().name(), ":", to_id];
-        let entry = Entry {
+        let mut entry = Entry {
             of: RecordType::Relationship(of),
             key: key..end,
             escaped: false,
-            from: of.from().name().len() + 1 + from_id.len(),
-            json: start..json.len(),
+            from: from - key,
+            json: key - OPENING..json.len(),
             raw_at: None,
             version: Version { rank: FULL, at },
         };
-        let entry = self.with_key(entry, &whole);
-        self.entries.push(entry);
-    }
-
-    /// Keeps the key in these parts, if it is longer in the record's text: something in it was escaped.
-    #[inline]
-    fn with_key(&mut self, entry: Entry, parts: &[&str]) -> Entry {
-        if entry.key.len() == parts.iter().map(|part| part.len()).sum::<usize>() {
-            return entry;
+        if !is_said {
+            let (from_id, to_id) = (from_id.says(), to_id.says());
+            entry.from = of.from().name().len() + 1 + from_id.len();
+            let (from, to) = (of.from().name(), of.to().name());
+            entry = entry.with_key(keys, &[from, ":", &from_id, "|", of.action(), "|", to, ":", &to_id]);
         }
-        let start = self.keys.len();
-        self.keys.extend(parts.iter().copied());
-        Entry { key: start..self.keys.len(), escaped: true, ..entry }
+        entries.push(entry);
     }
 
     /// Notes that the record of this number was told of again in the same words, in this version.
@@ -245,15 +268,17 @@ impl Records {
 
     /// Takes a record that was written before, as it is.
     pub fn take(&mut self, written: &Written<'_>, json: &str, version: Version) {
-        let (key, start) = (self.keys.len(), self.json.len());
+        let text = &mut self.lots[Lot::of(written.of) as usize];
+        text.push(',');
+        let (key, start) = (self.keys.len(), text.len());
         self.keys.push_str(&written.key);
-        self.json.push_str(json);
+        text.push_str(json);
         self.entries.push(Entry {
             of: written.of,
             key: key..self.keys.len(),
             escaped: true,
             from: written.ends.as_ref().map_or(0, |(from, _)| from.len()),
-            json: start..self.json.len(),
+            json: start..text.len(),
             raw_at: raw_data_at(json),
             version,
         });
@@ -274,125 +299,3 @@ pub const STUB: u8 = 0;
 pub const NAMELESS: u8 = 1;
 /// The rank of a version that says all there is to say.
 pub const FULL: u8 = 2;
-
-/// Writes the properties of one entity.
-///
-/// An absent or empty source value gives no property, except where the
-/// method's name says `or_null`.
-#[must_use = "an entity is complete when it is closed"]
-pub struct Properties<'a> {
-    records: &'a mut Records,
-    entry: Entry,
-}
-
-impl Properties<'_> {
-    #[inline(always)]
-    fn name(&mut self, name: &str) -> &mut String {
-        let json = &mut self.records.json;
-        json.push_str(",\"");
-        json.push_str(name);
-        json.push_str("\":");
-        json
-    }
-
-    /// Writes a string, cut to what the search index holds.
-    #[inline(always)]
-    pub fn text(&mut self, name: &str, value: Option<&str>) {
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
-            json::push_string(self.name(name), json::cut(value));
-        }
-    }
-
-    /// Writes the string that these parts make together, cut likewise.
-    pub fn joined(&mut self, name: &str, parts: &[&str]) {
-        if parts.iter().map(|part| part.len()).sum::<usize>() > json::LONGEST_TEXT {
-            return self.text(name, Some(&parts.concat()));
-        }
-        let json = self.name(name);
-        json.push('"');
-        parts.iter().filter(|part| !part.is_empty()).for_each(|part| json::push_escaped(json, part));
-        json.push('"');
-    }
-
-    /// Writes a string, or `null` for an absent one: what a class demands.
-    pub fn text_or_null(&mut self, name: &str, value: Option<&str>) {
-        match value.filter(|value| !value.is_empty()) {
-            Some(value) => json::push_string(self.name(name), json::cut(value)),
-            None => self.name(name).push_str("null"),
-        }
-    }
-
-    /// Writes an array of strings, empty ones left out; nothing if none is left.
-    pub fn texts<T: AsRef<str>>(&mut self, name: &str, values: &[T]) {
-        let mut filled = values.iter().map(AsRef::as_ref).filter(|value| !value.is_empty()).peekable();
-        if filled.peek().is_none() {
-            return;
-        }
-        let json = self.name(name);
-        for (at, value) in filled.enumerate() {
-            json.push(if at == 0 { '[' } else { ',' });
-            json::push_string(json, json::cut(value));
-        }
-        json.push(']');
-    }
-
-    /// Writes an array of one string, or `null`: what a class demands.
-    pub fn texts_or_null(&mut self, name: &str, value: Option<&str>) {
-        match value.filter(|value| !value.is_empty()) {
-            Some(value) => {
-                let json = self.name(name);
-                json.push('[');
-                json::push_string(json, json::cut(value));
-                json.push(']');
-            }
-            None => self.name(name).push_str("null"),
-        }
-    }
-
-    /// Writes an integer.
-    pub fn integer(&mut self, name: &str, value: Option<i64>) {
-        if let Some(value) = value {
-            json::push_integer(self.name(name), value);
-        }
-    }
-
-    /// Writes a time as milliseconds since the epoch.
-    pub fn time(&mut self, name: &str, value: Option<UnixMs>) {
-        self.integer(name, value.map(|at| at.0));
-    }
-
-    /// Writes a number.
-    pub fn number(&mut self, name: &str, value: Option<f64>) {
-        if let Some(value) = value.filter(|value| value.is_finite()) {
-            json::push_number(self.name(name), value);
-        }
-    }
-
-    /// Writes true or false.
-    pub fn boolean(&mut self, name: &str, value: Option<bool>) {
-        if let Some(value) = value {
-            self.name(name).push_str(if value { "true" } else { "false" });
-        }
-    }
-
-    /// Counts on the page that the entity belongs to.
-    pub fn counts(&mut self) -> &mut Counts {
-        &mut self.records.counts
-    }
-
-    /// Writes the event as it was received. Has to be the last property.
-    pub fn raw_data(&mut self, raw: &str) {
-        self.entry.raw_at = Some(self.records.json.len() - self.entry.json.start);
-        let json = self.name("_rawData");
-        json.push_str("[{\"name\":\"default\",\"rawData\":");
-        json.push_str(raw);
-        json.push_str("}]");
-    }
-
-    /// Completes the entity.
-    pub fn close(mut self) {
-        self.records.json.push('}');
-        self.entry.json.end = self.records.json.len();
-        self.records.entries.push(self.entry);
-    }
-}

@@ -72,6 +72,18 @@ macro_rules! entity_types {
                 match self { $(EntityType::$variant => $class),* }
             }
 
+            /// What is written of one before its id, behind the comma that is before each record.
+            pub(super) const fn before_id(self) -> &'static str {
+                match self { $(EntityType::$variant => concat!(",{\"_key\":\"", $name, ":")),* }
+            }
+
+            /// What is written of one behind its id in the key, up to the property `id`.
+            pub(super) const fn behind_id(self) -> &'static str {
+                match self {
+                    $(EntityType::$variant => concat!("\",\"_type\":\"", $name, "\",\"_class\":[\"", $class, "\"],\"id\":")),*
+                }
+            }
+
             /// What one of them is, as a sentence.
             pub const fn about(self) -> &'static str {
                 match self { $(EntityType::$variant => $doc.trim_ascii_start()),* }
@@ -161,6 +173,18 @@ macro_rules! relationship_types {
             /// The verb as it stands in a `_key`: in lower case.
             pub const fn action(self) -> &'static str {
                 match self { $(RelationshipType::$variant => $action),* }
+            }
+
+            /// What is written of one between its key and that of its start.
+            pub(super) const fn behind_key(self) -> &'static str {
+                match self {
+                    $(RelationshipType::$variant => concat!("\",\"_type\":\"", $name, "\",\"_class\":\"", $verb, "\",\"_fromEntityKey\":\"")),*
+                }
+            }
+
+            /// What is written of one behind the key of its end.
+            pub(super) const fn behind_end(self) -> &'static str {
+                match self { $(RelationshipType::$variant => concat!("\",\"displayName\":\"", $verb, "\"}")),* }
             }
 
             /// What it starts at.

@@ -80,21 +80,32 @@ pub struct BodyWriter {
     gzip: bool,
     compress: Option<Compress>,
     compressed: Vec<u8>,
+    /// Memory for the next body; nothing is in it.
+    next: Vec<u8>,
 }
 
 impl BodyWriter {
     /// Makes a writer of bodies that are compressed, or not.
     pub fn new(gzip: bool) -> BodyWriter {
-        BodyWriter { text: Vec::new(), len: 0, gzip, compress: None, compressed: Vec::new() }
+        let [text, compressed, next] = [const { Vec::new() }; 3];
+        BodyWriter { text, len: 0, gzip, compress: None, compressed, next }
     }
 
     /// Adds text.
     pub fn push(&mut self, text: impl AsRef<[u8]>) {
         let text = text.as_ref();
         self.len += text.len();
-        self.text.extend_from_slice(text);
-        if self.gzip && self.text.len() >= CHUNK {
-            self.compress(FlushCompress::None);
+        if !self.gzip || text.len() < CHUNK {
+            self.text.extend_from_slice(text);
+            if self.gzip && self.text.len() >= CHUNK {
+                self.compress_waiting(FlushCompress::None);
+            }
+        } else {
+            // So much is compressed where it lies.
+            if !self.text.is_empty() {
+                self.compress_waiting(FlushCompress::None);
+            }
+            self.compress(text, FlushCompress::None);
         }
     }
 
@@ -113,39 +124,40 @@ impl BodyWriter {
         if self.gzip { self.compressed.len() } else { self.text.len() }
     }
 
-    /// Whether the next body has no memory of its own yet, and could use some.
+    /// Whether there is no memory yet for the body behind the one being written.
     pub fn wants_memory(&self) -> bool {
-        self.len == 0 && self.memory().capacity() == 0
+        self.next.capacity() == 0
     }
 
-    /// Gives the next body the memory of an earlier one. Only while nothing is written.
+    /// Gives the next body the memory of an earlier one.
     pub fn reuse(&mut self, emptied: Vec<u8>) {
-        if self.wants_memory() {
-            *(if self.gzip { &mut self.compressed } else { &mut self.text }) = emptied;
-        }
+        self.next = emptied;
     }
 
     /// The body so far; the next one starts empty.
     pub fn close(&mut self) -> Body {
         self.len = 0;
+        let next = std::mem::take(&mut self.next);
         if !self.gzip {
-            return Body::plain(std::mem::take(&mut self.text));
+            return Body::plain(std::mem::replace(&mut self.text, next));
         }
-        self.compress(FlushCompress::Finish);
+        self.compress_waiting(FlushCompress::Finish);
         if let Some(compress) = &mut self.compress {
             compress.reset();
         }
-        Body { bytes: std::mem::take(&mut self.compressed).into(), gzip: true }
+        Body { bytes: std::mem::replace(&mut self.compressed, next).into(), gzip: true }
     }
 
-    fn memory(&self) -> &Vec<u8> {
-        if self.gzip { &self.compressed } else { &self.text }
+    /// Compresses the text that is there.
+    fn compress_waiting(&mut self, flush: FlushCompress) {
+        let mut text = std::mem::take(&mut self.text);
+        self.compress(&text, flush);
+        text.clear();
+        self.text = text;
     }
 
-    /// Compresses all text that is there.
-    fn compress(&mut self, flush: FlushCompress) {
+    fn compress(&mut self, mut text: &[u8], flush: FlushCompress) {
         let compress = self.compress.get_or_insert_with(|| Compress::new_gzip(Compression::new(1), WINDOW));
-        let mut text = self.text.as_slice();
         loop {
             self.compressed.reserve(CHUNK / 2);
             let before = compress.total_in();
@@ -161,7 +173,6 @@ impl BodyWriter {
                 break;
             }
         }
-        self.text.clear();
     }
 }
 
@@ -214,10 +225,14 @@ mod tests {
             let memory = read.emptied().unwrap();
             let place = memory.as_ptr();
             assert!(writer.wants_memory());
-            writer.reuse(memory);
+            // In the middle of a body: it is for the one behind it.
             writer.push("two");
-            let second = writer.close();
-            assert_eq!((second.bytes.as_ptr(), &*second.text()), (place, b"two".as_slice()));
+            writer.reuse(memory);
+            assert!(!writer.wants_memory());
+            assert_eq!(&*writer.close().text(), b"two");
+            writer.push("three");
+            let third = writer.close();
+            assert_eq!((third.bytes.as_ptr(), &*third.text()), (place, b"three".as_slice()));
         }
     }
 }

@@ -17,8 +17,8 @@ use crate::{
 };
 
 /// Mapped pages whose memory may wait for the next page, once the sink is done with them.
-/// One is as good as four: the next page is mapped while the last one is sent.
-pub(super) const EMPTIED: usize = 1;
+/// As many as may wait for the sink: it takes several at once when it had to wait itself.
+pub(super) const EMPTIED: usize = 4;
 
 /// How long that memory is kept when no page comes.
 const KEPT: Duration = Duration::from_secs(1);
@@ -54,6 +54,7 @@ pub(super) async fn run(
         let page = page.map(|events| {
             let mut records = room(GROWTH * events.bytes(), &mut emptied);
             events.map(&mapping, &mut records);
+            events.done();
             records
         });
         meter.mapped(&page.items);

@@ -2,23 +2,23 @@
 
 use opgraph_state::{Cursor, Fingerprint, UnixMs};
 use self_cell::self_cell;
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
     Decoded, Event, Mapping, Origin, Stream,
-    parts::Object,
+    parts::{Object, filled},
     reader::{Reader, Unusual},
-    text::{Text, Texts},
+    texts::{PageText, Texts},
     time::instant,
     told::Told,
 };
-use crate::graph::Records;
+use crate::graph::{Records, Textual};
 
 self_cell!(
     /// The events of one page together with the text they borrow from.
     pub struct Events {
-        owner: Text,
+        owner: PageText,
         #[covariant]
         dependent: Decoded,
     }
@@ -29,7 +29,7 @@ self_cell!(
 impl Events {
     /// A page without events.
     pub fn none(stream: Stream) -> Events {
-        Events::new(Text::default(), |_| Decoded::read(stream, &[], &mut Vec::new()))
+        Events::new(PageText::default(), |_| Decoded::read(stream, &[], &mut Vec::new()))
     }
 
     /// How many events there are.
@@ -55,6 +55,15 @@ impl Events {
     /// Keeps the events whose time passes, in order; `None` is one that could not be read.
     pub fn retain_at(&mut self, keep: impl FnMut(Option<UnixMs>) -> bool) {
         self.with_dependent_mut(|_, decoded| decoded.retain_at(keep));
+    }
+
+    /// Drops the events, and lets the next page of the stream have their memory.
+    pub fn done(mut self) {
+        self.with_dependent_mut(|text, decoded| {
+            if let Some(home) = text.home() {
+                decoded.empty(home);
+            }
+        });
     }
 
     /// Appends the records of every event.
@@ -147,8 +156,8 @@ pub fn read_page_of(stream: Stream, body: Vec<u8>, home: Option<Texts>) -> Resul
         Malformed(format!("the page is not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
     })?;
     let (mut rejected, mut place) = (Vec::new(), None);
-    let events = Events::try_new(Text::new(text, home), |text| {
-        let (next, events) = match quickly(stream, text, &mut rejected) {
+    let events = Events::try_new(PageText::new(text, home), |text| {
+        let (next, events) = match quickly(stream, text, text.home(), &mut rejected) {
             Ok(page) => page,
             Err(Unusual) => {
                 rejected.clear();
@@ -173,6 +182,7 @@ pub(super) struct Next {
 pub(super) fn quickly<'a>(
     stream: Stream,
     text: &'a str,
+    home: Option<&Texts>,
     rejected: &mut Vec<Rejected>,
 ) -> Result<(Next, Decoded<'a>), Unusual> {
     let mut reader = Reader::new(text);
@@ -180,16 +190,14 @@ pub(super) fn quickly<'a>(
     reader.take(b'{')?;
     let mut first = true;
     while reader.next(&mut first, b'}')? {
-        let name = reader.plain().ok_or(Unusual)?;
-        reader.take(b':')?;
-        match name {
-            "cursor" if cursor.is_none() => cursor = Some(reader.text()?.into_owned()),
+        match reader.name()? {
+            "cursor" if cursor.is_none() => cursor = Some(reader.text()?.says().into_owned()),
             "has_more" if has_more.is_none() => has_more = Some(reader.value()?),
-            "items" if events.is_none() => events = Some(Decoded::read_on(stream, &mut reader, rejected)?),
-            "cursor" | "has_more" | "items" => return Err(Unusual),
-            _ => {
-                let _: IgnoredAny = reader.value()?;
+            "items" if events.is_none() => {
+                events = Some(Decoded::read_on(stream, &mut reader, home, rejected)?)
             }
+            "cursor" | "has_more" | "items" => return Err(Unusual),
+            _ => reader.skip()?,
         }
     }
     match (cursor, has_more, events, reader.peek()) {
@@ -241,7 +249,7 @@ pub fn read_events<'t>(
     }
     list.push(']');
     let mut rejected = Vec::new();
-    let events = Events::try_new(Text::new(list, None), |list| {
+    let events = Events::try_new(PageText::new(list, None), |list| {
         let items: Vec<&RawValue> =
             serde_json::from_str(list).map_err(|_| Malformed("an event is not JSON".to_owned()))?;
         Ok(Decoded::read(stream, &items, &mut rejected))
@@ -264,20 +272,21 @@ pub(super) fn items<'a, E: Event<'a>>(
     items
 }
 
-/// Decodes a list of items, or `null`, where the reader stands.
+/// Decodes a list of items, or `null`, where the reader stands, into an empty list.
 pub(super) fn items_on<'a, E: Event<'a>>(
     reader: &mut Reader<'a>,
+    mut items: Vec<Item<'a, E>>,
     rejected: &mut Vec<Rejected>,
 ) -> Result<Vec<Item<'a, E>>, Unusual> {
     if reader.peek() == Some(b'n') {
-        return reader.value().map(|()| Vec::new());
+        return reader.value().map(|()| items);
     }
     reader.take(b'[')?;
-    let (mut items, mut first) = (Vec::new(), true);
+    let mut first = true;
     while reader.next(&mut first, b']')? {
         let (mark, left) = (reader.mark(), reader.left());
-        let event = Object::<E>::deserialize(&mut *reader).ok();
-        match event.and_then(|Object(event)| identified(reader.since(mark), event)) {
+        let event = reader.object::<E>().ok();
+        match event.and_then(|event| identified(reader.since(mark), event)) {
             Some(item) => {
                 // About as many as the first of them goes into what is left.
                 if items.is_empty() {
@@ -307,8 +316,8 @@ fn item<'a, E: Event<'a>>(raw: &'a str) -> Result<Item<'a, E>, Rejected> {
 
 /// The event under its uuid, if it has one.
 fn identified<'a, E: Event<'a>>(raw: &'a str, event: E) -> Option<Item<'a, E>> {
-    let id = Fingerprint::of(event.uuid().filter(|uuid| !uuid.is_empty())?);
-    let at = event.timestamp().and_then(instant);
+    let id = Fingerprint::of(&filled(event.uuid())?.says());
+    let at = event.timestamp().and_then(|at| instant(&at.says()));
     Some(Item { raw, id, at, event })
 }
 
@@ -344,10 +353,10 @@ fn is_too_deep(json: &str) -> bool {
 }
 
 /// Maps one event.
-pub(super) fn map<'e, 'a: 'e, E: Event<'a>>(
-    item: &'e Item<'a, E>,
-    mapping: &'e Mapping,
-    told: &mut Told<'e>,
+pub(super) fn map<'a, E: Event<'a>>(
+    item: &Item<'a, E>,
+    mapping: &'a Mapping,
+    told: &mut Told<'a>,
     records: &mut Records,
 ) {
     let Some(uuid) = item.event.uuid() else { return };

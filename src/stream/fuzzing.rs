@@ -39,7 +39,7 @@ pub fn page(body: &[u8]) {
 
 fn both_ways(stream: Stream, text: &str) {
     let mut rejected = [Vec::new(), Vec::new()];
-    let Ok((next, events)) = quickly(stream, text, &mut rejected[0]) else { return };
+    let Ok((next, events)) = quickly(stream, text, None, &mut rejected[0]) else { return };
     let thorough = thoroughly(stream, text, &mut rejected[1]);
     let (thorough_next, thorough_events) = thorough.expect("what was read quickly can be read");
     assert_eq!(next, thorough_next);

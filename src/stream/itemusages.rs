@@ -1,50 +1,41 @@
 //! Uses of items in shared vaults: `POST /api/v2/itemusages`.
 
-use serde::Deserialize;
-
 use super::{
     Event, Origin,
-    parts::{Client, Location, Text, User, filled, object},
+    parts::{Client, Location, User, filled},
     told::{Profile, Told},
-    write::{client, close_event, count_unknown, country, event, joined, location, time, user},
+    wire::wire,
+    write::{client, close_event, count_unknown, country, event, location, time, user},
 };
-use crate::graph::{EntityType, Records, RelationshipType};
+use crate::graph::{EntityType, Records, RelationshipType, Text};
 
-/// `ItemUsage` (1Password's OpenAPI file and v2 reference).
-///
-/// Late by design: it is sent when the client next syncs, up to a day or two
-/// after it happened.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct ItemUsage<'a> {
-    /// The event's id.
-    #[serde(borrow)]
-    pub uuid: Option<Text<'a>>,
-    /// When.
-    #[serde(borrow)]
-    pub timestamp: Option<Text<'a>>,
-    /// The version of the item; 0 occurs.
-    pub used_version: Option<i64>,
-    /// The vault.
-    #[serde(borrow)]
-    pub vault_uuid: Option<Text<'a>>,
-    /// The item.
-    #[serde(borrow)]
-    pub item_uuid: Option<Text<'a>>,
-    /// What was done; absent in old events. See [`ACTIONS`].
-    #[serde(borrow)]
-    pub action: Option<Text<'a>>,
-    /// Who.
-    #[serde(borrow, default, deserialize_with = "object")]
-    pub user: Option<User<'a>>,
-    /// With what.
-    #[serde(borrow, default, deserialize_with = "object")]
-    pub client: Option<Client<'a>>,
-    /// From where.
-    #[serde(borrow, default, deserialize_with = "object")]
-    pub location: Option<Location<'a>>,
-    /// The account; MSP accounts only.
-    #[serde(borrow)]
-    pub account_uuid: Option<Text<'a>>,
+wire! {
+    /// `ItemUsage` (1Password's OpenAPI file and v2 reference).
+    ///
+    /// Late by design: it is sent when the client next syncs, up to a day or two
+    /// after it happened.
+    pub struct ItemUsage<'a> {
+        /// The event's id.
+        pub uuid: Option<Text<'a>>,
+        /// When.
+        pub timestamp: Option<Text<'a>>,
+        /// The version of the item; 0 occurs.
+        pub used_version: Option<i64>,
+        /// The vault.
+        pub vault_uuid: Option<Text<'a>>,
+        /// The item.
+        pub item_uuid: Option<Text<'a>>,
+        /// What was done; absent in old events. See [`ACTIONS`].
+        pub action: Option<Text<'a>>,
+        /// Who.
+        pub user: Option<User<'a>>,
+        /// With what.
+        pub client: Option<Client<'a>>,
+        /// From where.
+        pub location: Option<Location<'a>>,
+        /// The account; MSP accounts only.
+        pub account_uuid: Option<Text<'a>>,
+    }
 }
 
 /// The documented actions. `other` is any action of a client before 8.4.0.
@@ -63,32 +54,32 @@ pub const ACTIONS: &[&str] = &[
 ];
 
 impl<'a> Event<'a> for ItemUsage<'a> {
-    fn uuid(&self) -> Option<&str> {
-        self.uuid.as_deref()
+    fn uuid(&self) -> Option<Text<'a>> {
+        self.uuid
     }
 
-    fn timestamp(&self) -> Option<&str> {
-        self.timestamp.as_deref()
+    fn timestamp(&self) -> Option<Text<'a>> {
+        self.timestamp
     }
 
-    fn map<'e>(&'e self, origin: &Origin<'e>, told: &mut Told<'e>, records: &mut Records) {
-        count_unknown(records, ACTIONS, &self.action);
-        let user_uuid = self.user.as_ref().and_then(|user| filled(&user.uuid));
-        let action = filled(&self.action);
+    fn map(&self, origin: &Origin<'a>, told: &mut Told<'a>, records: &mut Records) {
+        count_unknown(records, ACTIONS, self.action);
+        let user_uuid = self.user.as_ref().and_then(|user| filled(user.uuid));
+        let action = filled(self.action);
         let called = self.user.as_ref().and_then(User::called).or(user_uuid);
 
         let mut entity = event(
             records,
             EntityType::ItemUsageEvent,
             origin,
-            &joined(action, &[], origin.uuid),
-            &joined(called, &[(": ", action), (" ", filled(&self.item_uuid))], origin.uuid),
+            [("", action), ("", None), ("", None)],
+            [("", called), (": ", action), (" ", filled(self.item_uuid))],
         );
-        entity.text("mspAccountUUID", filled(&self.account_uuid));
+        entity.text("mspAccountUUID", filled(self.account_uuid));
         entity.text("action", action);
         entity.text("userUUID", user_uuid);
-        entity.text("itemUUID", filled(&self.item_uuid));
-        entity.text("vaultUUID", filled(&self.vault_uuid));
+        entity.text("itemUUID", filled(self.item_uuid));
+        entity.text("vaultUUID", filled(self.vault_uuid));
         entity.integer("usedVersion", self.used_version);
         client(&mut entity, self.client.as_ref());
         entity.text("country", country(self.location.as_ref()));

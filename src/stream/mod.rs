@@ -8,7 +8,9 @@ pub mod auditevents;
 
 mod parts;
 
-mod text;
+mod wire;
+
+mod texts;
 
 mod reader;
 
@@ -28,36 +30,37 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 pub use decode::{Events, Item, Malformed, Read, Rejected, read_events, read_page, read_page_of};
-pub use text::Texts;
+pub use texts::Texts;
 
 use self::{
     reader::{Reader, Unusual},
     told::Told,
+    wire::Members,
 };
-use crate::graph::Records;
+use crate::graph::{Records, Text};
 
 /// One kind of 1Password event as it is on the wire, and what it becomes.
 ///
 /// Everything is optional on the wire (no schema of the API has a `required`
 /// list), unknown fields are skipped, and enumerations are plain strings.
-trait Event<'a>: Deserialize<'a> {
+trait Event<'a>: Members<'a> + Deserialize<'a> {
     /// What identifies the event within its stream. Without it, it cannot be mapped.
-    fn uuid(&self) -> Option<&str>;
+    fn uuid(&self) -> Option<Text<'a>>;
 
     /// When it happened, RFC 3339.
-    fn timestamp(&self) -> Option<&str>;
+    fn timestamp(&self) -> Option<Text<'a>>;
 
     /// Appends the records that the event becomes. Pure: the same event gives
     /// the same records with the same keys, in any process and any order; but
     /// what `told` knows that the page has told is not written again.
-    fn map<'e>(&'e self, origin: &Origin<'e>, told: &mut Told<'e>, records: &mut Records);
+    fn map(&self, origin: &Origin<'a>, told: &mut Told<'a>, records: &mut Records);
 }
 
 /// What mapping knows of an event beside its fields.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'e> {
     /// The event's uuid; never empty.
-    pub uuid: &'e str,
+    pub uuid: Text<'e>,
     /// When it happened, if that could be read.
     pub at: Option<UnixMs>,
     /// The event as received, when the graph is to keep it.
@@ -76,7 +79,7 @@ pub struct Mapping {
 }
 
 macro_rules! streams {
-    ($($(#[$doc:meta])* $variant:ident $name:literal $event:ty;)*) => {
+    ($($(#[$doc:meta])* $variant:ident $name:literal $module:ident::$event:ident;)*) => {
         /// The event streams.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Stream { $($(#[$doc])* $variant,)* }
@@ -99,7 +102,11 @@ macro_rules! streams {
 
         /// The events of one page, borrowed from the page's text.
         #[derive(Debug)]
-        pub enum Decoded<'a> { $($(#[$doc])* $variant(Vec<Item<'a, $event>>),)* }
+        pub enum Decoded<'a> { $($(#[$doc])* $variant(Vec<Item<'a, $module::$event<'a>>>),)* }
+
+        /// Memory of lists of events, each empty.
+        #[derive(Debug, Default)]
+        struct Lists { $($module: Vec<Vec<Item<'static, $module::$event<'static>>>>,)* }
 
         impl<'a> Decoded<'a> {
             /// Decodes each item on its own; one that cannot be mapped goes to `rejected`.
@@ -107,14 +114,31 @@ macro_rules! streams {
                 match stream { $(Stream::$variant => Decoded::$variant(decode::items(items, rejected)),)* }
             }
 
-            /// Decodes the items where the reader stands, likewise.
+            /// Decodes the items where the reader stands, likewise; into memory from `home`, if it has some.
             fn read_on(
                 stream: Stream,
                 reader: &mut Reader<'a>,
+                home: Option<&Texts>,
                 rejected: &mut Vec<Rejected>,
             ) -> Result<Decoded<'a>, Unusual> {
                 match stream {
-                    $(Stream::$variant => decode::items_on(reader, rejected).map(Decoded::$variant),)*
+                    $(Stream::$variant => {
+                        let list = home.and_then(|home| home.lists().$module.pop());
+                        let list = list.map(texts::emptied).unwrap_or_default();
+                        decode::items_on(reader, list, rejected).map(Decoded::$variant)
+                    })*
+                }
+            }
+
+            /// Takes out all events, and gives `home` the memory of their list.
+            fn empty(&mut self, home: &Texts) {
+                match self {
+                    $(Decoded::$variant(items) => {
+                        let (mut lists, items) = (home.lists(), std::mem::take(items));
+                        if texts::fits(&items) && lists.$module.len() < texts::MOST_LISTS {
+                            lists.$module.push(texts::emptied(items));
+                        }
+                    })*
                 }
             }
 
@@ -164,9 +188,9 @@ macro_rules! streams {
 
 streams! {
     /// Attempts to sign in, successful or not.
-    SignInAttempts "signinattempts" signinattempts::SignInAttempt<'a>;
+    SignInAttempts "signinattempts" signinattempts::SignInAttempt;
     /// Uses of items in shared vaults.
-    ItemUsages "itemusages" itemusages::ItemUsage<'a>;
+    ItemUsages "itemusages" itemusages::ItemUsage;
     /// What was changed in the account, and by whom.
-    AuditEvents "auditevents" auditevents::AuditEvent<'a>;
+    AuditEvents "auditevents" auditevents::AuditEvent;
 }

@@ -1,29 +1,19 @@
 //! The objects that the events of all streams share.
 
-use std::{borrow::Cow, fmt, marker::PhantomData, ops::Deref};
+use std::{fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-/// A string that borrows from the page unless it holds an escape.
-///
-/// A bare `Option<Cow<str>>` always copies (serde#2016); this one does not.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl Deref for Text<'_> {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
+use super::wire::wire;
+use crate::graph::{Text, Textual};
 
 /// The text of an optional field; an empty one counts as absent.
-pub(crate) fn filled<'e>(field: &'e Option<Text<'_>>) -> Option<&'e str> {
-    field.as_deref().filter(|text| !text.is_empty())
+#[inline]
+pub(crate) fn filled(field: Option<Text<'_>>) -> Option<Text<'_>> {
+    field.filter(|text| !text.is_empty())
 }
 
 /// A `T` that has to be a JSON object: what serde derives for a struct would
@@ -50,105 +40,83 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// Decodes an optional field whose value has to be an object.
-pub(super) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    Ok(Option::<Object<T>>::deserialize(deserializer)?.map(|Object(value)| value))
-}
-
-/// `User` and `UserV2`. Name and e-mail are as they were when the event happened.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct User<'a> {
-    /// The user's uuid; missing in sanitised data.
-    #[serde(borrow)]
-    pub uuid: Option<Text<'a>>,
-    /// The full name.
-    #[serde(borrow)]
-    pub name: Option<Text<'a>>,
-    /// The e-mail address.
-    #[serde(borrow)]
-    pub email: Option<Text<'a>>,
-    /// `user` or `external_user`; MSP accounts only.
-    #[serde(borrow)]
-    pub user_type: Option<Text<'a>>,
-    /// The account the user belongs to; MSP accounts only.
-    #[serde(borrow)]
-    pub user_account_uuid: Option<Text<'a>>,
-}
-
-impl User<'_> {
-    /// What a person calls the user: the name, else the e-mail.
-    pub fn called(&self) -> Option<&str> {
-        filled(&self.name).or(filled(&self.email))
+wire! {
+    /// `User` and `UserV2`. Name and e-mail are as they were when the event happened.
+    pub struct User<'a> {
+        /// The user's uuid; missing in sanitised data.
+        pub uuid: Option<Text<'a>>,
+        /// The full name.
+        pub name: Option<Text<'a>>,
+        /// The e-mail address.
+        pub email: Option<Text<'a>>,
+        /// `user` or `external_user`; MSP accounts only.
+        pub user_type: Option<Text<'a>>,
+        /// The account the user belongs to; MSP accounts only.
+        pub user_account_uuid: Option<Text<'a>>,
     }
 }
 
-/// The program and machine an event came from. All strings; `platform_name` may be a device's name.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct Client<'a> {
-    /// Such as `1Password Browser Extension`.
-    #[serde(borrow)]
-    pub app_name: Option<Text<'a>>,
-    /// Digits, such as `70902005`.
-    #[serde(borrow)]
-    pub app_version: Option<Text<'a>>,
-    /// Such as `Chrome`, or a device's name.
-    #[serde(borrow)]
-    pub platform_name: Option<Text<'a>>,
-    /// The platform's version.
-    #[serde(borrow)]
-    pub platform_version: Option<Text<'a>>,
-    /// Such as `Android`.
-    #[serde(borrow)]
-    pub os_name: Option<Text<'a>>,
-    /// The system's version.
-    #[serde(borrow)]
-    pub os_version: Option<Text<'a>>,
-    /// IPv4 or IPv6, public or not.
-    #[serde(borrow)]
-    pub ip_address: Option<Text<'a>>,
+impl<'a> User<'a> {
+    /// What a person calls the user: the name, else the e-mail.
+    pub fn called(&self) -> Option<Text<'a>> {
+        filled(self.name).or(filled(self.email))
+    }
 }
 
-/// Where the client's address is thought to be. Often absent as a whole.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct Location<'a> {
-    /// A name or an ISO 3166 code.
-    #[serde(borrow)]
-    pub country: Option<Text<'a>>,
-    /// The region.
-    #[serde(borrow)]
-    pub region: Option<Text<'a>>,
-    /// The city.
-    #[serde(borrow)]
-    pub city: Option<Text<'a>>,
-    /// Degrees; official examples swap it with the longitude.
-    pub latitude: Option<f64>,
-    /// Degrees.
-    pub longitude: Option<f64>,
+wire! {
+    /// The program and machine an event came from. All strings; `platform_name` may be a device's name.
+    pub struct Client<'a> {
+        /// Such as `1Password Browser Extension`.
+        pub app_name: Option<Text<'a>>,
+        /// Digits, such as `70902005`.
+        pub app_version: Option<Text<'a>>,
+        /// Such as `Chrome`, or a device's name.
+        pub platform_name: Option<Text<'a>>,
+        /// The platform's version.
+        pub platform_version: Option<Text<'a>>,
+        /// Such as `Android`.
+        pub os_name: Option<Text<'a>>,
+        /// The system's version.
+        pub os_version: Option<Text<'a>>,
+        /// IPv4 or IPv6, public or not.
+        pub ip_address: Option<Text<'a>>,
+    }
 }
 
-/// The session of the actor of an audit event.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct Session<'a> {
-    /// The session's uuid.
-    #[serde(borrow)]
-    pub uuid: Option<Text<'a>>,
-    /// When the actor signed in, RFC 3339.
-    #[serde(borrow)]
-    pub login_time: Option<Text<'a>>,
-    /// The device's uuid.
-    #[serde(borrow)]
-    pub device_uuid: Option<Text<'a>>,
-    /// The actor's address.
-    #[serde(borrow)]
-    pub ip: Option<Text<'a>>,
+wire! {
+    /// Where the client's address is thought to be. Often absent as a whole.
+    pub struct Location<'a> {
+        /// A name or an ISO 3166 code.
+        pub country: Option<Text<'a>>,
+        /// The region.
+        pub region: Option<Text<'a>>,
+        /// The city.
+        pub city: Option<Text<'a>>,
+        /// Degrees; official examples swap it with the longitude.
+        pub latitude: Option<f64>,
+        /// Degrees.
+        pub longitude: Option<f64>,
+    }
 }
 
-/// What else is known of a sign-in attempt; an object, `null` or absent.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct Details<'a> {
-    /// For firewall blocks a continent, a country or an address.
-    #[serde(borrow)]
-    pub value: Option<Text<'a>>,
+wire! {
+    /// The session of the actor of an audit event.
+    pub struct Session<'a> {
+        /// The session's uuid.
+        pub uuid: Option<Text<'a>>,
+        /// When the actor signed in, RFC 3339.
+        pub login_time: Option<Text<'a>>,
+        /// The device's uuid.
+        pub device_uuid: Option<Text<'a>>,
+        /// The actor's address.
+        pub ip: Option<Text<'a>>,
+    }
+}
+
+wire! {
+    /// What else is known of a sign-in attempt; an object, `null` or absent.
+    pub struct Details<'a> {
+        /// For firewall blocks a continent, a country or an address.
+        pub value: Option<Text<'a>>,
+    }
 }

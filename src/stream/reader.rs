@@ -1,34 +1,21 @@
 //! Reads the JSON that pages are made of, in one look at each byte.
 //!
-//! The types of the streams say what they are made of through serde, so this is
-//! one more format of serde's. It reads by itself what nearly every page consists
-//! of: texts without escapes, small numbers, `null`. Any other value it has
-//! serde_json read where it stands. What neither takes it refuses without a
-//! word: the caller then has serde_json read the whole, whose error says what
-//! is wrong. So it may refuse too much, and never takes what serde_json would
-//! refuse or take for something else: the fuzz target of pages holds the one
-//! against the other. It takes less than half the instructions.
+//! It reads by itself what nearly every page consists of: objects, texts without
+//! escapes, small numbers, `null`. Any other value it has serde_json read where
+//! it stands. What neither takes it refuses without a word: the caller then has
+//! serde_json read the whole, whose error says what is wrong. So it may refuse
+//! too much, and never takes what serde_json would refuse or take for something
+//! else: the fuzz target of pages holds the one against the other.
 
-use std::{borrow::Cow, fmt::Display};
+use serde::{Deserialize, de::IgnoredAny};
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{self, DeserializeSeed, IgnoredAny, MapAccess, Visitor},
-    forward_to_deserialize_any,
-};
-
-use crate::graph::json::clean;
+use super::wire::Members;
+use crate::graph::{Text, json::clean};
 
 /// What is read is not the usual, or no JSON.
 #[derive(Debug, thiserror::Error)]
 #[error("unusual")]
 pub(super) struct Unusual;
-
-impl de::Error for Unusual {
-    fn custom<T: Display>(_: T) -> Unusual {
-        Unusual
-    }
-}
 
 /// A JSON text, and how far it is read.
 pub(super) struct Reader<'a> {
@@ -81,6 +68,7 @@ impl<'a> Reader<'a> {
             // What follows a comma is a value, so nothing ends behind one.
             Some(b',') if !first => {
                 self.at += 1;
+                let _ = self.peek();
                 Ok(true)
             }
             _ if first => Ok(true),
@@ -88,28 +76,135 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a text; `None`, and nothing is read, if it is none or has escapes.
+    /// Reads a text with its quotes; `None`, and nothing is read, if it is none or has escapes.
     #[inline]
-    pub(super) fn plain(&mut self) -> Option<&'a str> {
+    pub(super) fn quoted(&mut self) -> Option<&'a str> {
         if self.peek()? != b'"' {
             return None;
         }
-        let start = self.at + 1;
-        let end = start + clean(self.text.as_bytes().get(start..)?);
+        let inside = self.at + 1;
+        let end = inside + clean(self.text.as_bytes().get(inside..)?);
         if *self.text.as_bytes().get(end)? != b'"' {
             return None;
         }
-        self.at = end + 1;
-        self.text.get(start..end)
+        let start = std::mem::replace(&mut self.at, end + 1);
+        self.text.get(start..end + 1)
     }
 
     /// Reads a text.
     #[inline]
-    pub(super) fn text(&mut self) -> Result<Cow<'a, str>, Unusual> {
-        match self.plain() {
-            Some(text) => Ok(Cow::Borrowed(text)),
-            None => self.value().map(Cow::Owned),
+    pub(super) fn text(&mut self) -> Result<Text<'a>, Unusual> {
+        match self.quoted() {
+            Some(text) => Ok(Text::of_clean(text)),
+            None => self.value(),
         }
+    }
+
+    /// Reads the name of a member and the colon behind it.
+    #[inline]
+    pub(super) fn name(&mut self) -> Result<&'a str, Unusual> {
+        let quoted = self.quoted().ok_or(Unusual)?;
+        self.take(b':')?;
+        Ok(&quoted[1..quoted.len() - 1])
+    }
+
+    /// Reads an object.
+    #[inline]
+    pub(super) fn object<T: Members<'a>>(&mut self) -> Result<T, Unusual> {
+        let mut object = T::default();
+        object.read(self)?;
+        Ok(object)
+    }
+
+    /// Reads the beginning of an object; answers whether there is a member.
+    #[inline]
+    pub(super) fn goes_in(&mut self) -> Result<bool, Unusual> {
+        self.take(b'{')?;
+        self.next(&mut true, b'}')
+    }
+
+    /// Reads on to the next member of an object, or to its end; answers whether there is one.
+    #[inline]
+    pub(super) fn goes_on(&mut self) -> Result<bool, Unusual> {
+        self.next(&mut false, b'}')
+    }
+
+    /// Reads this, if it comes next: the name of a member with its quotes, and the colon.
+    #[inline(always)]
+    pub(super) fn named(&mut self, name: &str) -> bool {
+        let named = self.text.as_bytes()[self.at..].starts_with(name.as_bytes());
+        self.at += if named { name.len() } else { 0 };
+        named
+    }
+
+    /// Skips a member that is none of the known ones; answers whether another comes.
+    #[cold]
+    pub(super) fn skip_member(&mut self, known: &[&str]) -> Result<bool, Unusual> {
+        let name = self.name()?;
+        if known.contains(&name) {
+            return Err(Unusual);
+        }
+        self.skip()?;
+        self.goes_on()
+    }
+
+    /// Reads a value, or `null`.
+    #[inline]
+    pub(super) fn optional<T>(
+        &mut self,
+        read: impl FnOnce(&mut Reader<'a>) -> Result<T, Unusual>,
+    ) -> Result<Option<T>, Unusual> {
+        if self.peek() != Some(b'n') {
+            return read(self).map(Some);
+        }
+        if !self.text[self.at..].starts_with("null") {
+            return Err(Unusual);
+        }
+        self.at += "null".len();
+        Ok(None)
+    }
+
+    /// Reads an integer.
+    #[inline]
+    pub(super) fn integer(&mut self) -> Result<i64, Unusual> {
+        let mark = self.mark();
+        match self.digits() {
+            // A zero below zero is no integer, so serde_json decides on those.
+            Some((false, digits, 0)) => Ok(digits as i64),
+            _ => {
+                self.back_to(mark);
+                self.value()
+            }
+        }
+    }
+
+    /// Reads a number.
+    #[inline]
+    pub(super) fn number(&mut self) -> Result<f64, Unusual> {
+        let mark = self.mark();
+        let Some((negative, digits, behind)) = self.digits() else {
+            self.back_to(mark);
+            return self.value();
+        };
+        // Both sides are exact, so what comes of them is rounded once and right.
+        let number = digits as f64 / TENS[behind];
+        Ok(if negative { -number } else { number })
+    }
+
+    /// Reads whatever comes next, and keeps nothing of it.
+    #[inline(never)]
+    pub(super) fn skip(&mut self) -> Result<(), Unusual> {
+        match self.quoted() {
+            Some(_) => Ok(()),
+            None => self.value::<IgnoredAny>().map(drop),
+        }
+    }
+
+    /// Sets a bit; what is met again is unusual.
+    #[inline]
+    pub(super) fn once(&self, met: &mut u32, bit: u32) -> Result<(), Unusual> {
+        let before = std::mem::replace(met, *met | 1 << bit);
+        if before == *met { Err(Unusual) } else { Ok(()) }
     }
 
     /// Has serde_json read the value that comes next, whatever it is.
@@ -178,119 +273,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-impl<'de> Deserializer<'de> for &mut Reader<'de> {
-    type Error = Unusual;
-
-    #[inline]
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        self.take(b'{')?;
-        visitor.visit_map(Members { reader: self, first: true })
-    }
-
-    #[inline]
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        match self.text()? {
-            Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
-            Cow::Owned(text) => visitor.visit_string(text),
-        }
-    }
-
-    #[inline]
-    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        visitor.visit_borrowed_str(self.plain().ok_or(Unusual)?)
-    }
-
-    #[inline]
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        if self.peek() != Some(b'n') {
-            return visitor.visit_some(self);
-        }
-        if !self.text[self.at..].starts_with("null") {
-            return Err(Unusual);
-        }
-        self.at += "null".len();
-        visitor.visit_none()
-    }
-
-    #[inline]
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Unusual> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    #[inline]
-    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        let mark = self.mark();
-        match self.digits() {
-            // A zero below zero is no integer, so serde_json decides on those.
-            Some((false, digits, 0)) => visitor.visit_u64(digits),
-            _ => {
-                self.back_to(mark);
-                visitor.visit_i64(self.value()?)
-            }
-        }
-    }
-
-    #[inline]
-    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        let mark = self.mark();
-        let Some((negative, digits, behind)) = self.digits() else {
-            self.back_to(mark);
-            return visitor.visit_f64(self.value()?);
-        };
-        // Both sides are exact, so what comes of them is rounded once and right.
-        let number = digits as f64 / TENS[behind];
-        visitor.visit_f64(if negative { -number } else { number })
-    }
-
-    #[inline]
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        if self.peek() == Some(b'"') {
-            self.text()?;
-        } else {
-            let _: IgnoredAny = self.value()?;
-        }
-        visitor.visit_unit()
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Unusual> {
-        Err(Unusual)
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i128 u8 u16 u32 u64 u128 f32 char string bytes byte_buf unit unit_struct
-        seq tuple tuple_struct struct enum
-    }
-}
-
 /// Powers of ten, all of them exact.
 const TENS: [f64; 16] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
-
-/// The members of an object.
-struct Members<'r, 'de> {
-    reader: &'r mut Reader<'de>,
-    first: bool,
-}
-
-impl<'de> MapAccess<'de> for Members<'_, 'de> {
-    type Error = Unusual;
-
-    #[inline]
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Unusual> {
-        if !self.reader.next(&mut self.first, b'}')? {
-            return Ok(None);
-        }
-        let key = seed.deserialize(&mut *self.reader)?;
-        self.reader.take(b':')?;
-        Ok(Some(key))
-    }
-
-    #[inline]
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Unusual> {
-        seed.deserialize(&mut *self.reader)
-    }
-}

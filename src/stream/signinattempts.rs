@@ -1,51 +1,40 @@
 //! Attempts to sign in: `POST /api/v2/signinattempts`.
 
-use serde::Deserialize;
-
 use super::{
     Event, Origin,
-    parts::{Client, Details, Location, Text, User, filled, object},
+    parts::{Client, Details, Location, User, filled},
     told::{Profile, Told},
-    write::{client, close_event, count_unknown, country, event, joined, location, time, user},
+    wire::wire,
+    write::{client, close_event, count_unknown, country, event, location, time, user},
 };
-use crate::graph::{EntityType, Records, RelationshipType};
+use crate::graph::{EntityType, Records, RelationshipType, Text};
 
-/// `SignInAttempt` (1Password's OpenAPI file and v2 reference).
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct SignInAttempt<'a> {
-    /// The event's id.
-    #[serde(borrow)]
-    pub uuid: Option<Text<'a>>,
-    /// The session that was tried.
-    #[serde(borrow)]
-    pub session_uuid: Option<Text<'a>>,
-    /// When.
-    #[serde(borrow)]
-    pub timestamp: Option<Text<'a>>,
-    /// How it ended; see [`CATEGORIES`].
-    #[serde(borrow)]
-    pub category: Option<Text<'a>>,
-    /// Why; see [`TYPES`].
-    #[serde(borrow, rename = "type")]
-    pub kind: Option<Text<'a>>,
-    /// The country of the firewall's view: a code or a name. Not always the location's.
-    #[serde(borrow)]
-    pub country: Option<Text<'a>>,
-    /// What else is known.
-    #[serde(borrow, default, deserialize_with = "object")]
-    pub details: Option<Details<'a>>,
-    /// Who tried.
-    #[serde(borrow, default, deserialize_with = "object")]
-    pub target_user: Option<User<'a>>,
-    /// From what.
-    #[serde(borrow, default, deserialize_with = "object")]
-    pub client: Option<Client<'a>>,
-    /// From where.
-    #[serde(borrow, default, deserialize_with = "object")]
-    pub location: Option<Location<'a>>,
-    /// The account; MSP accounts only.
-    #[serde(borrow)]
-    pub account_uuid: Option<Text<'a>>,
+wire! {
+    /// `SignInAttempt` (1Password's OpenAPI file and v2 reference).
+    pub struct SignInAttempt<'a> {
+        /// The event's id.
+        pub uuid: Option<Text<'a>>,
+        /// The session that was tried.
+        pub session_uuid: Option<Text<'a>>,
+        /// When.
+        pub timestamp: Option<Text<'a>>,
+        /// How it ended; see [`CATEGORIES`].
+        pub category: Option<Text<'a>>,
+        /// Why; see [`TYPES`].
+        pub kind: Option<Text<'a>> as "type",
+        /// The country of the firewall's view: a code or a name. Not always the location's.
+        pub country: Option<Text<'a>>,
+        /// What else is known.
+        pub details: Option<Details<'a>>,
+        /// Who tried.
+        pub target_user: Option<User<'a>>,
+        /// From what.
+        pub client: Option<Client<'a>>,
+        /// From where.
+        pub location: Option<Location<'a>>,
+        /// The account; MSP accounts only.
+        pub account_uuid: Option<Text<'a>>,
+    }
 }
 
 /// The documented categories. `firewall_reported_success` is a success.
@@ -96,38 +85,38 @@ pub const TYPES: &[&str] = &[
 ];
 
 impl<'a> Event<'a> for SignInAttempt<'a> {
-    fn uuid(&self) -> Option<&str> {
-        self.uuid.as_deref()
+    fn uuid(&self) -> Option<Text<'a>> {
+        self.uuid
     }
 
-    fn timestamp(&self) -> Option<&str> {
-        self.timestamp.as_deref()
+    fn timestamp(&self) -> Option<Text<'a>> {
+        self.timestamp
     }
 
-    fn map<'e>(&'e self, origin: &Origin<'e>, told: &mut Told<'e>, records: &mut Records) {
-        count_unknown(records, CATEGORIES, &self.category);
-        count_unknown(records, TYPES, &self.kind);
+    fn map(&self, origin: &Origin<'a>, told: &mut Told<'a>, records: &mut Records) {
+        count_unknown(records, CATEGORIES, self.category);
+        count_unknown(records, TYPES, self.kind);
         let target = self.target_user.as_ref();
-        let target_uuid = target.and_then(|user| filled(&user.uuid));
-        let category = filled(&self.category);
+        let target_uuid = target.and_then(|user| filled(user.uuid));
+        let category = filled(self.category);
         let called = target.and_then(User::called).or(target_uuid);
 
         let mut entity = event(
             records,
             EntityType::SignInAttemptEvent,
             origin,
-            &joined(category, &[(" ", filled(&self.kind))], origin.uuid),
-            &joined(called, &[(": ", category)], origin.uuid),
+            [("", category), (" ", filled(self.kind)), ("", None)],
+            [("", called), (": ", category), ("", None)],
         );
-        entity.text("mspAccountUUID", filled(&self.account_uuid));
+        entity.text("mspAccountUUID", filled(self.account_uuid));
         entity.text("category", category);
-        entity.text("type", filled(&self.kind));
-        entity.text("details", self.details.as_ref().and_then(|details| filled(&details.value)));
-        entity.text("sessionUUID", filled(&self.session_uuid));
+        entity.text("type", filled(self.kind));
+        entity.text("details", self.details.as_ref().and_then(|details| filled(details.value)));
+        entity.text("sessionUUID", filled(self.session_uuid));
         entity.text("targetUserUUID", target_uuid);
         client(&mut entity, self.client.as_ref());
         let located = country(self.location.as_ref());
-        let seen = filled(&self.country).or(located);
+        let seen = filled(self.country).or(located);
         entity.text("country", seen);
         entity.text("locationCountry", located.filter(|located| Some(*located) != seen));
         location(&mut entity, self.location.as_ref());

@@ -6,29 +6,29 @@ use foldhash::fast::FixedState;
 use opgraph_state::Version;
 
 use super::parts::{User, filled};
-use crate::graph::{EntityType, Records};
+use crate::graph::{EntityType, Records, Text};
 
 /// What an event tells of a user, its uuid aside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Profile<'e> {
     /// The full name.
-    pub(super) name: Option<&'e str>,
+    pub(super) name: Option<Text<'e>>,
     /// The e-mail address.
-    pub(super) email: Option<&'e str>,
+    pub(super) email: Option<Text<'e>>,
     /// The account the user belongs to, where the entity says it.
-    pub(super) account: Option<&'e str>,
+    pub(super) account: Option<Text<'e>>,
     /// The type of the user, where the entity says it.
-    pub(super) kind: Option<&'e str>,
+    pub(super) kind: Option<Text<'e>>,
 }
 
 impl<'e> Profile<'e> {
     /// Name and e-mail of a user.
-    pub(super) fn of(user: &'e User<'_>) -> Profile<'e> {
-        Profile { name: filled(&user.name), email: filled(&user.email), ..Profile::default() }
+    pub(super) fn of(user: &User<'e>) -> Profile<'e> {
+        Profile { name: filled(user.name), email: filled(user.email), ..Profile::default() }
     }
 
     /// What a person calls the user: the name, else the e-mail.
-    pub(super) fn called(&self) -> Option<&'e str> {
+    pub(super) fn called(&self) -> Option<Text<'e>> {
         self.name.or(self.email)
     }
 }
@@ -40,7 +40,7 @@ impl<'e> Profile<'e> {
 /// follows. Whether it is the same is seen in what it would be made of.
 #[derive(Default)]
 pub(super) struct Told<'e> {
-    last: HashMap<(EntityType, &'e str), Telling<'e>, FixedState>,
+    last: HashMap<(EntityType, Text<'e>), Telling<'e>, FixedState>,
 }
 
 struct Telling<'e> {
@@ -57,7 +57,7 @@ impl<'e> Told<'e> {
     pub(super) fn once(
         &mut self,
         of: EntityType,
-        id: &'e str,
+        id: Text<'e>,
         profile: Profile<'e>,
         version: Version,
         records: &mut Records,

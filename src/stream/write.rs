@@ -4,13 +4,12 @@ use opgraph_state::{UnixMs, Version};
 
 use super::{
     Origin,
-    parts::{Client, Location, Text, filled},
+    parts::{Client, Location, filled},
     told::{Profile, Told},
 };
 use crate::graph::{
-    EntityType, Records,
-    json::cut,
-    records::{FULL, NAMELESS, Properties, STUB},
+    EntityType, Properties, Records, Text, Textual,
+    records::{FULL, NAMELESS, STUB},
 };
 
 /// Starts the entity of the event itself: the properties all three have.
@@ -19,12 +18,12 @@ pub(super) fn event<'r>(
     records: &'r mut Records,
     of: EntityType,
     origin: &Origin<'_>,
-    name: &Joined<'_>,
-    display_name: &Joined<'_>,
+    name: Joined<'_>,
+    display_name: Joined<'_>,
 ) -> Properties<'r> {
     let mut entity = records.entity(of, origin.uuid, version(FULL, origin));
-    entity.joined("name", name);
-    entity.joined("displayName", display_name);
+    entity.joined("name", name, origin.uuid);
+    entity.joined("displayName", display_name, origin.uuid);
     entity.time("createdOn", origin.at);
     entity
 }
@@ -49,52 +48,31 @@ pub(super) fn time(origin: &Origin<'_>) -> UnixMs {
     origin.at.unwrap_or(UnixMs(0))
 }
 
-/// The parts of a name and what stands between them, empty where something is left out.
-pub(super) type Joined<'e> = [&'e str; 5];
-
-/// A name built from parts: a missing part is left out together with the
-/// separator before it; when nothing is left, the name is the uuid.
-pub(super) fn joined<'e>(
-    first: Option<&'e str>,
-    more: &[(&'static str, Option<&'e str>)],
-    uuid: &'e str,
-) -> Joined<'e> {
-    debug_assert!(more.len() <= 2, "there is no place for more");
-    let mut name = [""; 5];
-    name[0] = first.map(cut).unwrap_or_default();
-    let mut is_empty = name[0].is_empty();
-    for ((separator, part), place) in more.iter().zip(name[1..].as_chunks_mut().0) {
-        let Some(part) = part else { continue };
-        *place = [if is_empty { "" } else { separator }, cut(part)];
-        is_empty = false;
-    }
-    if is_empty {
-        name[0] = uuid;
-    }
-    name
-}
+/// The parts of a name, each with the separator that stands before it.
+type Joined<'e> = [(&'static str, Option<Text<'e>>); 3];
 
 /// A user entity, unless the page has told of the user in the same words.
 pub(super) fn user<'e>(
     records: &mut Records,
     told: &mut Told<'e>,
     of: EntityType,
-    uuid: &'e str,
+    uuid: Text<'e>,
     profile: Profile<'e>,
     origin: &Origin<'_>,
 ) {
     let rank = if profile.called().is_some() { FULL } else { NAMELESS };
     let version = version(rank, origin);
     let bad_email = told.once(of, uuid, profile, version, records, |records| {
-        let email = profile.email.filter(|email| is_email(email));
+        let email = profile.email.filter(|email| is_email(&email.says()));
         let called = profile.called().unwrap_or(uuid);
-        let (first, last) = first_and_last(profile.name);
+        let name = profile.name.as_ref().map(Textual::says);
+        let (first, last) = first_and_last(name.as_deref());
         let mut entity = records.entity(of, uuid, version);
         entity.text("name", Some(called));
         entity.text("displayName", Some(called));
         entity.texts_or_null("email", email);
         entity.texts_or_null("username", email);
-        entity.texts_or_null("shortLoginId", None);
+        entity.texts_or_null("shortLoginId", None::<&str>);
         entity.text_or_null("firstName", first);
         entity.text_or_null("lastName", last);
         entity.text("mspUserAccountId", profile.account);
@@ -107,7 +85,7 @@ pub(super) fn user<'e>(
 }
 
 /// A vault of which nothing is known but its id.
-pub(super) fn vault_stub<'e>(records: &mut Records, told: &mut Told<'e>, id: &'e str, origin: &Origin<'_>) {
+pub(super) fn vault_stub<'e>(records: &mut Records, told: &mut Told<'e>, id: Text<'e>, origin: &Origin<'_>) {
     let version = version(STUB, origin);
     told.once(EntityType::Vault, id, Profile::default(), version, records, |records| {
         let mut entity = records.entity(EntityType::Vault, id, version);
@@ -133,41 +111,52 @@ fn first_and_last(name: Option<&str>) -> (Option<&str>, Option<&str>) {
 /// Whether JupiterOne takes the text for an e-mail address: the `email` format
 /// of the schema validator that its SDK uses (ajv-formats).
 fn is_email(text: &str) -> bool {
-    let text = text.as_bytes();
-    let Some(at) = text.iter().position(|byte| *byte == b'@') else { return false };
-    let (local, domain) = (&text[..at], &text[at + 1..]);
-    let is_local = |byte: &u8| {
-        matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-'
-            | b'/' | b'=' | b'?' | b'^'..=b'`' | b'{'..=b'~')
-    };
-    let is_label = |label: &[u8]| {
-        !label.is_empty()
-            && !label.starts_with(b"-")
-            && !label.ends_with(b"-")
-            && label.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
-    };
-    local.split(|byte| *byte == b'.').all(|atom| !atom.is_empty() && atom.iter().all(is_local))
-        && domain.contains(&b'.')
-        && domain.split(|byte| *byte == b'.').all(is_label)
+    // A dot is thought at both ends, so that none may be beside another.
+    let (mut before, mut in_domain, mut labels) = (b'.', false, 0);
+    let fits = text.bytes().chain([b'.']).all(|byte| {
+        let fits = match byte {
+            b'@' => !in_domain && before != b'.',
+            b'.' => before != b'.' && !(in_domain && before == b'-'),
+            b'-' if in_domain => before != b'.',
+            _ if in_domain => byte.is_ascii_alphanumeric(),
+            _ => IS_LOCAL[usize::from(byte)],
+        };
+        in_domain |= byte == b'@';
+        labels += usize::from(in_domain && byte == b'.');
+        before = if byte == b'@' { b'.' } else { byte };
+        fits
+    });
+    fits && labels > 1
 }
+
+/// What may stand before the `@` of an address, dots aside.
+const IS_LOCAL: [bool; 256] = {
+    let (mut is, mut byte) = ([false; 256], 0_u8);
+    while byte < 128 {
+        is[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'/' | b'=' | b'?' | b'^'..=b'`' | b'{'..=b'~');
+        byte += 1;
+    }
+    is
+};
 
 /// The properties of `client`.
 pub(super) fn client(entity: &mut Properties<'_>, client: Option<&Client<'_>>) {
     let Some(client) = client else { return };
-    entity.text("appName", filled(&client.app_name));
-    entity.text("appVersion", filled(&client.app_version));
-    entity.text("platformName", filled(&client.platform_name));
-    entity.text("platformVersion", filled(&client.platform_version));
-    entity.text("osName", filled(&client.os_name));
-    entity.text("osVersion", filled(&client.os_version));
-    entity.text("ipAddress", filled(&client.ip_address));
+    entity.text("appName", filled(client.app_name));
+    entity.text("appVersion", filled(client.app_version));
+    entity.text("platformName", filled(client.platform_name));
+    entity.text("platformVersion", filled(client.platform_version));
+    entity.text("osName", filled(client.os_name));
+    entity.text("osVersion", filled(client.os_version));
+    entity.text("ipAddress", filled(client.ip_address));
 }
 
 /// The properties of `location`, its country aside.
 pub(super) fn location(entity: &mut Properties<'_>, location: Option<&Location<'_>>) {
     let Some(location) = location else { return };
-    entity.text("region", filled(&location.region));
-    entity.text("city", filled(&location.city));
+    entity.text("region", filled(location.region));
+    entity.text("city", filled(location.city));
     for (name, degrees, most) in
         [("latitude", location.latitude, 90.0), ("longitude", location.longitude, 180.0)]
     {
@@ -180,13 +169,13 @@ pub(super) fn location(entity: &mut Properties<'_>, location: Option<&Location<'
 }
 
 /// The country of a location.
-pub(super) fn country<'e>(location: Option<&'e Location<'_>>) -> Option<&'e str> {
-    location.and_then(|location| filled(&location.country))
+pub(super) fn country<'e>(location: Option<&Location<'e>>) -> Option<Text<'e>> {
+    location.and_then(|location| filled(location.country))
 }
 
 /// Counts a value that `known`, which is sorted, does not list.
-pub(super) fn count_unknown(records: &mut Records, known: &[&str], value: &Option<Text<'_>>) {
-    if filled(value).is_some_and(|value| known.binary_search(&value).is_err()) {
+pub(super) fn count_unknown(records: &mut Records, known: &[&str], value: Option<Text<'_>>) {
+    if filled(value).is_some_and(|value| known.binary_search(&&*value.says()).is_err()) {
         records.counts.unknown_values += 1;
     }
 }
@@ -194,20 +183,6 @@ pub(super) fn count_unknown(records: &mut Records, known: &[&str], value: &Optio
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_leaves_out_what_is_missing_with_its_separator() {
-        let check = |first: Option<&str>, second: Option<&str>, third: Option<&str>, expect: &str| {
-            assert_eq!(joined(first, &[(": ", second), (" ", third)], "uuid").concat(), expect);
-        };
-        check(Some("Ann"), Some("join"), Some("gm"), "Ann: join gm");
-        check(None, Some("join"), Some("gm"), "join gm");
-        check(Some("Ann"), None, Some("gm"), "Ann gm");
-        check(Some("Ann"), Some("join"), None, "Ann: join");
-        check(Some("Ann"), None, None, "Ann");
-        check(None, None, Some("gm"), "gm");
-        check(None, None, None, "uuid");
-    }
 
     #[test]
     fn a_name_is_split_at_its_last_space() {
@@ -238,8 +213,8 @@ mod tests {
             assert!(is_email(good), "{good}");
         }
         for bad in [
-            "nobody", "a@b", "@b.com", "a@", "a@@b.com", "a b@c.de", "a@b..c", "a@-b.com", ".a@b.com",
-            "ü@b.com",
+            "nobody", "a@b", "@b.com", "a@", "a@@b.com", "a b@c.de", "a@b..c", "a@-b.com", "a@b-.com",
+            "a@b.c-", "a@b.com.", "a@b.c@d", "a.@b.com", ".a@b.com", "ü@b.com",
         ] {
             assert!(!is_email(bad), "{bad}");
         }

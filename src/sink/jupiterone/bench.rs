@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::pack::{Kind, LARGEST_BODY, Origin, Packed, Packer};
-use crate::graph::{Records, Sharing};
+use super::pack::{Kind, LARGEST_BODY, Origin, Packed, Packer, STRETCH};
+use crate::graph::Records;
 
 /// The bodies of one upload, as they are packed for plan `instance`.
 #[derive(Debug)]
@@ -23,12 +23,15 @@ impl Bodies {
     /// member's name. A record that fits into none is left out.
     pub fn take(&mut self, page: &Records, origin: Origin) -> Vec<(&'static str, Bytes)> {
         let mut full = Vec::new();
-        for record in page.of(Sharing::Event) {
-            let packer = match record.of.is_relationship() {
-                true => &mut self.relationships,
-                false => &mut self.entities,
-            };
-            full.extend(packer.push(record.json, "", origin).ok().flatten().map(body));
+        for (kind, packer) in
+            [(Kind::Entities, &mut self.entities), (Kind::Relationships, &mut self.relationships)]
+        {
+            for stretch in page.stretches(kind.lot(), STRETCH) {
+                if !packer.push_all(stretch, origin) {
+                    let packed = stretch.iter().map(|record| packer.push(record.json, "", origin));
+                    full.extend(packed.filter_map(|full| full.ok().flatten()).map(body));
+                }
+            }
         }
         full
     }

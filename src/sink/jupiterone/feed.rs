@@ -15,9 +15,9 @@ use super::{
     job::Job,
     notes::Note,
     notices::Notices,
-    pack::{Kind, LARGEST_BODY, Origin, Packed, Packer, TOO_LARGE, refused, without_raw_data},
+    pack::{Kind, LARGEST_BODY, Origin, Packed, Packer, STRETCH, TOO_LARGE, refused, without_raw_data},
 };
-use crate::{allowance::Share, http::Remedy, sink::SinkError};
+use crate::{allowance::Share, graph::Records, http::Remedy, sink::SinkError};
 
 /// The way of records into one job.
 ///
@@ -100,6 +100,28 @@ impl<S: Store> Feed<S> {
             && self.relationships.is_empty()
     }
 
+    /// Takes the event records of a page that are of this kind, many at once.
+    pub(super) async fn push_all(
+        &mut self,
+        kind: Kind,
+        page: &Records,
+        origin: Origin,
+    ) -> Result<(), SinkError> {
+        for stretch in page.stretches(kind.lot(), STRETCH) {
+            if self.packer(kind).push_all(stretch, origin) {
+                for _ in stretch.ends() {
+                    self.notices.count(kind, origin);
+                    consume_budget().await;
+                }
+            } else {
+                for record in stretch.iter() {
+                    self.push(kind, record.json, "", origin).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Takes a record, with `labels` (see [`Packer::push`]) at its end.
     pub(super) async fn push(
         &mut self,
@@ -121,21 +143,24 @@ impl<S: Store> Feed<S> {
     /// Packs a record. One that fits into no body loses its raw data, and if
     /// that does not help it is set aside.
     fn pack(&mut self, kind: Kind, json: &str, labels: &str, origin: Origin) -> Option<Packed> {
-        let packer = match kind {
-            Kind::Entities => &mut self.entities,
-            Kind::Relationships => &mut self.relationships,
-        };
         self.notices.count(kind, origin);
-        if let Ok(body) = packer.push(json, labels, origin) {
+        if let Ok(body) = self.packer(kind).push(json, labels, origin) {
             return body;
         }
         let bare = without_raw_data(json);
-        if let Some(Ok(body)) = bare.map(|bare| packer.push(&bare, labels, origin)) {
+        if let Some(Ok(body)) = bare.map(|bare| self.packer(kind).push(&bare, labels, origin)) {
             self.link.api.meter.raw_data_dropped.add(1);
             return body;
         }
         self.set_aside.push(refused(origin, json, TOO_LARGE, self.link.home.clock.now()));
         None
+    }
+
+    fn packer(&mut self, kind: Kind) -> &mut Packer {
+        match kind {
+            Kind::Entities => &mut self.entities,
+            Kind::Relationships => &mut self.relationships,
+        }
     }
 
     /// Sends a full body, or lets it wait where another job is still open and

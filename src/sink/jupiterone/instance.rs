@@ -16,7 +16,7 @@ use super::{
     removal,
 };
 use crate::{
-    graph::{Records, Sharing},
+    graph::Records,
     page::{Coverage, Page},
     sink::{Ack, SinkError},
 };
@@ -42,11 +42,8 @@ impl<S: Store> InstanceUpload<S> {
     /// Takes the event records of a page.
     pub(super) async fn write(&mut self, page: &Page<Records>) -> Result<(), SinkError> {
         let origin = page.stream().name();
-        for record in page.items.of(Sharing::Event) {
-            let kind = Kind::of(record.of.is_relationship());
-            self.feed.push(kind, record.json, "", origin).await?;
-        }
-        Ok(())
+        self.feed.push_all(Kind::Entities, &page.items, origin).await?;
+        self.feed.push_all(Kind::Relationships, &page.items, origin).await
     }
 
     /// Adds the shared records, each in its newest version, and completes the job.

@@ -60,8 +60,9 @@ pub(super) struct Job {
     pub(super) emptied: Vec<Vec<u8>>,
 }
 
-/// Bodies whose memory is kept: one of each kind is being packed.
-const EMPTIED: usize = 2;
+/// Bodies whose memory is kept, beside what those that are being packed have for
+/// the next: as many as are in flight by default, because several are taken at once.
+const EMPTIED: usize = 4;
 
 struct Landed {
     body: Packed,

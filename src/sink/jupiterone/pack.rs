@@ -2,7 +2,10 @@
 
 use opgraph_state::{Quarantined, UnixMs};
 
-use crate::http::{Body, BodyWriter};
+use crate::{
+    graph::{Lot, Stretch},
+    http::{Body, BodyWriter},
+};
 
 /// The most bytes of JSON a body may have. JupiterOne refuses over 6 MB; its
 /// SDK stays at this number, and whether compression counts is not documented.
@@ -12,6 +15,9 @@ pub(super) const LARGEST_BODY: usize = 5_000_000;
 /// [`LARGEST_BODY`] has fewer; one that is sent as it is would take as much
 /// memory as it has text, several times over.
 const ENOUGH: usize = 1_000_000;
+
+/// Text of a page's records that is packed at once: enough to be compressed where it lies.
+pub(super) const STRETCH: usize = 64 << 10;
 
 /// The two kinds of record; each has an endpoint of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +32,14 @@ impl Kind {
         match self {
             Kind::Entities => "entities",
             Kind::Relationships => "relationships",
+        }
+    }
+
+    /// Event records of this kind.
+    pub(super) const fn lot(self) -> Lot {
+        match self {
+            Kind::Entities => Lot::Entities,
+            Kind::Relationships => Lot::Relationships,
         }
     }
 
@@ -224,11 +238,34 @@ impl Packer {
         if opening(self.kind) + record + CLOSING.len() > self.limit {
             return Err(TooLarge);
         }
-        let full = self.text.len() + 1 + record + CLOSING.len() > self.limit
-            || self.text.on_wire() + usize::from(!self.gzip) * record > ENOUGH;
+        let full = self.text.len() + 1 + record + CLOSING.len() > self.limit || self.is_enough(record);
         let body = (full && !self.is_empty()).then(|| self.close());
         self.append(json, labels, origin);
         Ok(body)
+    }
+
+    /// Adds a stretch of records as it is; false, and nothing was added, if
+    /// they do not all fit into this body: then [`Packer::push`] takes each.
+    pub(super) fn push_all(&mut self, stretch: Stretch<'_>, origin: Origin) -> bool {
+        // The body opens before the first record, without a comma.
+        let length = self.text.len().max(opening(self.kind)) + stretch.text.len() + CLOSING.len();
+        if length > self.limit || self.is_enough(stretch.text.len()) {
+            return false;
+        }
+        let (skipped, text) = match self.is_empty() {
+            true => (1, &stretch.text[1..]),
+            false => (0, stretch.text),
+        };
+        self.open();
+        let start = self.text.len();
+        self.text.push(text);
+        stretch.ends().for_each(|end| self.pieces.push(start + end - skipped, 0, origin));
+        true
+    }
+
+    /// Whether a body is sent before so many bytes more come into it.
+    fn is_enough(&self, more: usize) -> bool {
+        self.text.on_wire() + usize::from(!self.gzip) * more > ENOUGH
     }
 
     /// The body so far, if there is anything in it.
@@ -241,7 +278,7 @@ impl Packer {
         self.text.is_empty()
     }
 
-    /// Takes memory for the next body from `emptied`, unless there is some.
+    /// Takes memory for the body behind this one from `emptied`, unless there is some.
     pub(super) fn spare(&mut self, emptied: &mut Vec<Vec<u8>>) {
         if self.text.wants_memory()
             && let Some(memory) = emptied.pop()
@@ -251,14 +288,12 @@ impl Packer {
     }
 
     fn append(&mut self, json: &str, labels: &str, origin: Origin) {
-        let Packer { text, kind, .. } = self;
-        if text.is_empty() {
-            text.push("{\"");
-            text.push(kind.name());
-            text.push("\":[");
+        if self.is_empty() {
+            self.open();
         } else {
-            text.push(",");
+            self.text.push(",");
         }
+        let text = &mut self.text;
         match json.strip_suffix('}') {
             Some(open) if !labels.is_empty() => {
                 text.push(open);
@@ -268,6 +303,15 @@ impl Packer {
             _ => text.push(json),
         }
         self.pieces.push(text.len(), labels.len(), origin);
+    }
+
+    /// Writes what is before the first record, unless it is there.
+    fn open(&mut self) {
+        if self.is_empty() {
+            for part in ["{\"", self.kind.name(), "\":["] {
+                self.text.push(part);
+            }
+        }
     }
 
     fn close(&mut self) -> Packed {

@@ -34,7 +34,7 @@ use super::{
     shards,
 };
 use crate::{
-    graph::{Record, RecordType, Records, Sharing, json},
+    graph::{Lot, Record, RecordType, Records, Sharing, json},
     page::{Coverage, Page},
     sink::{Ack, SinkError},
     stream::Stream,
@@ -73,12 +73,15 @@ impl<S: Store> ScopeUpload<S> {
                 self.lanes.len() - 1
             }
         };
+        let (feed, origin) = (&mut self.lanes[at].feed, stream.name());
+        feed.push_all(Kind::Entities, &page.items, origin).await?;
         let mut labels = String::new();
-        for record in page.items.of(Sharing::Event) {
-            labels.clear();
-            label_foreign(&mut labels, &self.prefix, &record);
-            let kind = Kind::of(record.of.is_relationship());
-            self.lanes[at].feed.push(kind, record.json, &labels, stream.name()).await?;
+        for stretch in page.items.stretches(Lot::Relationships, usize::MAX) {
+            for record in stretch.iter() {
+                labels.clear();
+                label_foreign(&mut labels, &self.prefix, &record);
+                feed.push(Kind::Relationships, record.json, &labels, origin).await?;
+            }
         }
         Ok(())
     }

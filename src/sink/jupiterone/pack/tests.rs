@@ -1,8 +1,10 @@
 //! Bodies: their limits, what is halved, bared or set aside.
 
+use opgraph_state::Version;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::graph::{EntityType, Records, RelationshipType};
 
 const NOW: UnixMs = UnixMs(7);
 
@@ -37,6 +39,48 @@ fn a_body_is_never_over_the_limit_and_loses_no_record() {
 }
 
 #[test]
+fn stretches_of_a_page_fill_the_bodies_that_its_records_would() {
+    let mut page = Records::default();
+    for n in 0..900_usize {
+        let id = format!("{n}{}", "i".repeat(n * 7 % 301));
+        page.entity(EntityType::AuditEvent, id.as_str(), Version { rank: 0, at: NOW }).close();
+        page.relationship(RelationshipType::ActorPerformedEvent, "a", id.as_str(), NOW);
+    }
+    for (limit, gzip, most) in [
+        (2_000, false, 700),
+        (20_000, true, 700),
+        (20_000, false, 5_000),
+        (LARGEST_BODY, true, STRETCH),
+        (LARGEST_BODY, false, STRETCH),
+    ] {
+        for kind in [Kind::Entities, Kind::Relationships] {
+            let mut packers = [(); 2].map(|()| Packer::new(kind, gzip, limit));
+            let (mut together, mut alone, mut at_once) = (Vec::new(), Vec::new(), 0);
+            for stretch in page.stretches(kind.lot(), most) {
+                let [packer, other] = &mut packers;
+                let fits = packer.push_all(stretch, "s");
+                at_once += usize::from(fits);
+                for record in stretch.iter() {
+                    alone.extend(other.push(record.json, "", "s").unwrap());
+                    if !fits {
+                        together.extend(packer.push(record.json, "", "s").unwrap());
+                    }
+                }
+            }
+            together.extend(packers[0].flush());
+            alone.extend(packers[1].flush());
+            let told = |bodies: &[Packed]| -> Vec<_> {
+                let of =
+                    |body: &Packed| (body.body.text().into_owned(), keys(body), format!("{:?}", body.pieces));
+                bodies.iter().map(of).collect()
+            };
+            assert_eq!(told(&together), told(&alone), "{limit} {gzip} {most}");
+            assert!(at_once > 2, "{limit} {gzip} {most}");
+        }
+    }
+}
+
+#[test]
 fn a_body_that_is_sent_as_it_is_ends_earlier_than_a_compressed_one() {
     for (gzip, most) in [(false, ENOUGH), (true, LARGEST_BODY)] {
         let mut packer = Packer::new(Kind::Entities, gzip, LARGEST_BODY);
@@ -60,8 +104,10 @@ fn the_next_body_takes_the_memory_of_one_that_was_taken() {
     let mut emptied: Vec<_> = packer.flush().and_then(Packed::emptied).into_iter().collect();
     packer.spare(&mut emptied);
     assert!(emptied.is_empty());
-    packer.push(&record("b", 3), "", "s").unwrap();
-    assert_eq!(keys(&packer.flush().unwrap()), ["b"]);
+    for key in ["b", "c"] {
+        packer.push(&record(key, 3), "", "s").unwrap();
+        assert_eq!(keys(&packer.flush().unwrap()), [key]);
+    }
 }
 
 #[test]
