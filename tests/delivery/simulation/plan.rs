@@ -131,6 +131,7 @@ impl Plan {
                 recent: held + overlap + dice.usize(0..40),
                 quarantine: 10_000,
                 readers,
+                window: dice.u32(1..=4),
             },
             rounds: dice.usize(3..=14),
             zombies,
