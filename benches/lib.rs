@@ -3,6 +3,8 @@
 
 pub mod floor;
 
+pub mod place;
+
 pub mod process;
 
 pub mod simulated;

@@ -11,11 +11,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use opgraph::{
-    graph::RecordType,
-    sink::graph::{GraphReader, StoredRecord},
-};
-use opgraph_simulator::{Held, Report, Simulator};
+use opgraph::cli::judge::judge;
+use opgraph_simulator::{Report, Simulator};
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, task::block_in_place};
 use tokio_util::task::AbortOnDropHandle;
@@ -92,40 +89,6 @@ async fn drain(listener: TcpListener) {
             });
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), take).await;
         });
-    }
-}
-
-/// Has the oracle compare a local graph, record by record.
-fn judge(simulator: &Simulator, path: &Path) -> Result<Report, Failed> {
-    let reader = GraphReader::open(path)?;
-    let (out, held) = std::sync::mpsc::sync_channel(1024);
-    let reading = std::thread::spawn(move || {
-        reader.each(|record| {
-            // The oracle takes all there is; if it stops, so does this.
-            let _ = out.send(self::held(record));
-        })
-    });
-    let report = simulator.report_of(held);
-    reading.join().map_err(|_| "the graph cannot be read back")??;
-    Ok(report)
-}
-
-/// A record in the oracle's words.
-fn held(record: StoredRecord) -> Held {
-    let class = match record.of {
-        RecordType::Entity(of) => of.class(),
-        RecordType::Relationship(of) => of.verb(),
-    };
-    let (from, to) = record.ends.unzip();
-    Held {
-        key: record.key,
-        type_: record.of.name().to_owned(),
-        class: Some(class.to_owned()),
-        from,
-        to,
-        name: record.name,
-        display_name: None,
-        created_on: matches!(record.of, RecordType::Entity(_)).then_some(record.created_on),
     }
 }
 

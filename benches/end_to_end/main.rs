@@ -22,6 +22,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use opgraph_bench::{
     Failed,
     floor::{self, Plan},
+    place::{self, Sink},
     process::{self, Used},
     simulated::{self, Access, Other},
 };
@@ -69,18 +70,6 @@ enum Part {
         #[arg(long)]
         gzip: bool,
     },
-}
-
-/// Where records go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Sink {
-    /// JupiterOne, with compressed bodies
-    Gzip,
-    /// JupiterOne, with bodies as they are
-    Plain,
-    /// The local graph
-    Graph,
 }
 
 /// One run of the program, and of the floor after it.
@@ -148,7 +137,7 @@ async fn once(me: &Path, program: &Path, dir: &Path, sink: Sink, events: u64) ->
     let mut other = Other::start(me, events)?;
     let (used, summary) = program::run(program, dir.path(), &other.access, sink).await?;
     let report = match sink {
-        Sink::Graph => other.report_of(&dir.path().join(program::GRAPH))?,
+        Sink::Graph => other.report_of(&dir.path().join(place::GRAPH))?,
         Sink::Gzip | Sink::Plain => other.report()?,
     };
     if !(report.is_exact() && report.is_caught_up()) {

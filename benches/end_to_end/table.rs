@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::{Measured, Sink};
+use opgraph_bench::place::Sink;
+
+use crate::Measured;
 
 /// One run in one line.
 pub(crate) fn line(measured: &Measured) -> String {

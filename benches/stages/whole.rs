@@ -1,9 +1,6 @@
 //! whole: from the first page to the last commit, against the simulator in a process of its own; beside it the floor.
 
 use std::{
-    fs,
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -22,6 +19,7 @@ use opgraph::{
 };
 use opgraph_bench::{
     floor::{self, Plan},
+    place::{self, Sink},
     simulated::{Access, Other},
 };
 use opgraph_state::{OpenOptions, SledStore};
@@ -68,7 +66,9 @@ pub(crate) fn bench(criterion: &mut Criterion) {
 /// One tenant, on fresh state, until it has caught up.
 fn once(access: &Access, gzip: bool) -> (Duration, Arc<Meter>) {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-    let config = config(access, gzip, dir.path());
+    let sink = if gzip { Sink::Gzip } else { Sink::Plain };
+    let path = place::furnish(dir.path(), access, sink).expect("a configuration");
+    let config = Config::load(&path).expect("a configuration");
     let store = SledStore::open(&config.state_dir, OpenOptions::default()).expect("a state");
     let client = Client::new(&ClientSettings::default()).expect("a client");
     let closing = CancellationToken::new();
@@ -82,33 +82,4 @@ fn once(access: &Access, gzip: bool) -> (Duration, Arc<Meter>) {
         RUNTIME.block_on(tenant::run(tenant, Pace::Once, shared, meter.clone())).expect("it is drained");
     assert!(drained.halted.is_empty());
     (begun.elapsed(), meter)
-}
-
-fn config(access: &Access, gzip: bool, dir: &Path) -> Config {
-    let private = |name: &str, text: &str| {
-        let mut options = fs::OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(dir.join(name)).expect("a file");
-        file.write_all(text.as_bytes()).expect("a token");
-    };
-    private("events", &access.events_token);
-    private("jupiterone", &access.jupiterone_token);
-    let Access { url, account, instance, .. } = access;
-    let text = format!(
-        r#"state_dir = "state"
-[[tenant]]
-name = "bench"
-polling_interval = "DISABLED"
-[tenant.events]
-base_url = "{url}"
-token = {{ file = "events" }}
-limits = {{ per_minute = 1000000, per_hour = 50000000 }}
-[tenant.jupiterone]
-base_url = "{url}"
-account = "{account}"
-token = {{ file = "jupiterone" }}
-integration_instance_id = "{instance}"
-gzip = {gzip}
-"#
-    );
-    Config::parse(&text, &dir.join("opgraph.toml")).expect("a configuration")
 }

@@ -7,7 +7,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -73,23 +73,26 @@ impl Listener for UnixListener {
 
 /// Accepts connections for ever. Each is a task of its own and ends with it.
 pub(super) async fn accept(listener: impl Listener, door: Door, site: Arc<Site>) {
-    let slots = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut connections = JoinSet::new();
     loop {
-        match listener.next().await {
-            Ok(connection) => match slots.clone().try_acquire_owned() {
-                Ok(slot) => drop(tokio::spawn(serve(connection, slot, door.clone(), site.clone()))),
-                Err(_) => debug!("too many connections: one more is closed"),
+        tokio::select! {
+            Some(_) = connections.join_next() => (),
+            accepted = listener.next() => match accepted {
+                Ok(connection) if connections.len() < MOST_CONNECTIONS => {
+                    connections.spawn(serve(connection, door.clone(), site.clone()));
+                }
+                Ok(_) => debug!("too many connections: one more is closed"),
+                // Out of descriptors, or the other side has gone already.
+                Err(error) => {
+                    debug!(error = %error, "connection not accepted");
+                    sleep(Duration::from_millis(100)).await;
+                }
             },
-            // Out of descriptors, or the other side has gone already.
-            Err(error) => {
-                debug!(error = %error, "connection not accepted");
-                sleep(Duration::from_millis(100)).await;
-            }
         }
     }
 }
 
-async fn serve<C>(connection: C, _slot: OwnedSemaphorePermit, door: Door, site: Arc<Site>)
+async fn serve<C>(connection: C, door: Door, site: Arc<Site>)
 where
     C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

@@ -6,13 +6,14 @@ use std::{
     time::Duration,
 };
 
-use opgraph_simulator::{self as simulator, Held, HeldInFull, Report, Simulator};
+use opgraph_simulator::{self as simulator, Report, Simulator};
 use serde::Serialize;
 use tempfile::TempDir;
 
 use super::{
     args::{Demo, DemoSink},
     failed::{Exit, Failed},
+    judge::judge,
     logs::Screen,
     out,
     run::{self, Ended, Orders},
@@ -23,14 +24,10 @@ use crate::{
     admin::Warnings,
     clock::Clock,
     config::{self, Config},
-    graph::{EntityType, RecordType},
     http,
     memory::MAX_MEMORY,
     secret::TokenSource,
-    sink::{
-        graph::{GraphReader, StoredRecord},
-        jupiterone::JupiterOneSettings,
-    },
+    sink::jupiterone::JupiterOneSettings,
 };
 
 /// Marks a folder as one that a demo may empty.
@@ -191,48 +188,6 @@ fn config(demo: &Demo, simulator: &Simulator, tokens: &Path) -> Result<Config, F
         tenants: vec![tenant],
     };
     Ok(config.with_admin(demo.admin, &|name| std::env::var_os(name))?)
-}
-
-/// Has the oracle compare the local graph, record by record.
-fn judge(simulator: &Simulator, path: &Path) -> Result<Report, Failed> {
-    let reader = GraphReader::open(path)?;
-    let (out, held) = std::sync::mpsc::sync_channel(1024);
-    let reading = std::thread::spawn(move || {
-        reader.each(|record| {
-            // The oracle takes all there is; if it stops, so does this.
-            let _ = out.send(self::held(record));
-        })
-    });
-    let report = simulator.report_of(held);
-    match reading.join() {
-        Ok(read) => read?,
-        Err(_) => return Err(Failed::new(Exit::Other, "read the graph back")),
-    }
-    Ok(report)
-}
-
-/// A record in the oracle's words, with the properties of a vault or secret.
-fn held(record: StoredRecord) -> HeldInFull {
-    let listed = matches!(record.of, RecordType::Entity(EntityType::Vault | EntityType::Secret));
-    // What cannot be read has no properties, and that is told as well.
-    let properties = listed.then(|| serde_json::from_str(&record.json).unwrap_or_default());
-    let entity = matches!(record.of, RecordType::Entity(_));
-    let class = match record.of {
-        RecordType::Entity(of) => of.class(),
-        RecordType::Relationship(of) => of.verb(),
-    };
-    let (from, to) = record.ends.unzip();
-    let record = Held {
-        key: record.key,
-        type_: record.of.name().to_owned(),
-        class: Some(class.to_owned()),
-        from,
-        to,
-        name: record.name,
-        display_name: None,
-        created_on: entity.then_some(record.created_on),
-    };
-    HeldInFull { record, properties }
 }
 
 /// What the oracle says of one graph, in a few lines.

@@ -10,6 +10,8 @@ mod descriptors;
 
 mod demo;
 
+pub mod judge;
+
 mod destination;
 
 mod simulate;

@@ -7,7 +7,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
     task::spawn_blocking,
-    time::{Instant, interval},
+    time::{Instant, interval, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{error, info, warn};
@@ -30,6 +30,9 @@ use crate::{
     supervisor::{Budgets, Shared},
     tenants::{Changes, End, LOOK_EVERY, Tenants},
 };
+
+/// How long the tasks of a run may take to let go of the state when it is over.
+const MOST_TO_CLOSE: Duration = Duration::from_secs(10);
 
 /// Runs the command.
 pub(super) async fn run(run: Run, screen: Screen, quiet: bool, warnings: Warnings) -> Result<(), Failed> {
@@ -123,7 +126,7 @@ pub(super) async fn tenants(
     let roster = tenants.roster();
     let site = Site::new(roster.clone(), site_store, orders.warnings.clone(), clock.clone());
     // Before anything is read: an address that is taken is told at once.
-    let _doors = doors::open(config.admin, &config.state_dir, site).await?;
+    let doors = doors::open(config.admin, &config.state_dir, site).await?;
     tenants.want(config.tenants);
     let watching = progress::show(roster, clock, screen.clone(), orders);
     let watching = AbortOnDropHandle::new(tokio::spawn(watching));
@@ -157,6 +160,11 @@ pub(super) async fn tenants(
     let failed = ends.iter().find_map(|(name, _, end)| failure(name, end));
     let summaries = ends.iter().map(|(name, meter, _)| Summary::of(name, meter, took)).collect();
     let damage = state.damage().filter(|_| !told_to_end.is_cancelled());
+    // Where the streams stand is written when the state is closed, and whoever opens it next waits for nobody.
+    drop(doors);
+    if timeout(MOST_TO_CLOSE, state.closed()).await.is_err() {
+        warn!("the state is still in use; it is closed with the process");
+    }
     Ok(Ended { summaries, failed, damage })
 }
 

@@ -71,9 +71,7 @@ impl<T: futures::Stream<Item = Result<Page<Events>, Failure>> + Send> Pages for 
 /// Every page's step starts where the last one ended. A refused cursor becomes
 /// a page of its own, without events, whose step leads back in time: it travels
 /// behind the pages read before it, so nothing of those is given up. An answer
-/// with neither events nor a new cursor is no page: it stands for no step. Only
-/// the one that shows that a page was the last, which had not said so, is a page:
-/// all its events have been reached.
+/// with neither events nor a new cursor is no page: it stands for no step.
 pub fn pages<S: Source>(reading: Reading<S>) -> (impl Pages, Vec<impl Pages>) {
     let Checkpoint { cursor, newest_event, rewinding, rewound_from, since, seam, windows: left, .. } =
         reading.checkpoint.clone();
@@ -192,7 +190,7 @@ impl<S: Source> Reader<S> {
         self.caught_up = !has_more || (nothing && still);
         counted.read_at.set(now);
         self.past.0.live_is_at_end(self.caught_up);
-        if nothing && still && self.newest >= self.latest && !self.rewinding {
+        if nothing && still {
             return None;
         }
         counted.events.add((events.len() + rejected.len()) as u64);
@@ -208,7 +206,7 @@ impl<S: Source> Reader<S> {
         let newest = events.newest().map(|at| at.min(now));
         // While more is waiting, one such clock would still hide months of a first
         // read: what the oldest event says has certainly been reached.
-        let reached = if self.caught_up { self.latest.max(newest) } else { events.oldest().min(newest) };
+        let reached = if self.caught_up { newest } else { events.oldest().min(newest) };
         self.newest = self.newest.max(reached);
         self.behind = self.behind.max(reached.map(|at| at.minus(REWIND_OVERLAP)));
         self.latest = self.latest.max(newest);

@@ -117,9 +117,14 @@ async fn a_running_opgraph_answers_for_itself_and_its_store_is_not_opened() {
     assert!(told().await, "{}", fs::read_to_string(&log).unwrap());
     assert_eq!(shown.get("/readyz", "").await.0, 200);
 
+    // Somebody keeps a connection open, as browsers do.
+    let _kept = tokio::net::TcpStream::connect(&shown.address).await.unwrap();
+    assert_eq!(shown.get("/readyz", "").await.0, 200);
     signal(&shown, rustix::process::Signal::TERM);
     let code = tokio::task::spawn_blocking(move || shown.child.wait().unwrap().code()).await.unwrap();
     assert_eq!(code, Some(0));
+    let said = fs::read_to_string(&log).unwrap();
+    assert!(!said.contains("the state is still in use"), "{said}");
     assert!(!place.path(SOCKET).exists(), "whoever stops takes the socket along");
     let after = json(&ended(status(&place, &state, &["--json"])).await);
     assert_eq!((&after["running"], committed(&after)), (&false.into(), usages));

@@ -8,11 +8,8 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
 };
 
-use opgraph::{
-    graph::{EntityType, RecordType},
-    sink::graph::{GraphReader, StoredRecord},
-};
-use opgraph_simulator::{Held, HeldInFull, Report, Simulator};
+use opgraph::{cli::judge, sink::graph::GraphReader};
+use opgraph_simulator::{HeldInFull, Report, Simulator};
 use tempfile::TempDir;
 
 /// A folder with tokens, state and graph, and the flags that name them.
@@ -108,35 +105,15 @@ impl Place {
 
     /// The local graph, as the simulator's oracle judges it.
     pub(crate) fn judged_by(&self, simulator: &Simulator) -> Report {
-        simulator.report_of(held(&self.path("graph.db")))
+        judge::judge(simulator, &self.path("graph.db")).unwrap()
     }
 }
 
 /// Every record of a graph, in the oracle's words: vaults and secrets with their properties.
 pub(crate) fn held(graph: &Path) -> Vec<HeldInFull> {
     let mut records = Vec::new();
-    GraphReader::open(graph).unwrap().each(|record| records.push(in_oracles_words(record))).unwrap();
+    GraphReader::open(graph).unwrap().each(|record| records.push(judge::held(record))).unwrap();
     records
-}
-
-fn in_oracles_words(record: StoredRecord) -> HeldInFull {
-    let entity = matches!(record.of, RecordType::Entity(_));
-    let in_full = matches!(record.of, RecordType::Entity(EntityType::Vault | EntityType::Secret));
-    let (from, to) = record.ends.unzip();
-    let held = Held {
-        key: record.key,
-        type_: record.of.name().to_owned(),
-        class: None,
-        from,
-        to,
-        name: record.name,
-        display_name: None,
-        created_on: entity.then_some(record.created_on),
-    };
-    match in_full {
-        true => held.with_properties(serde_json::from_str(&record.json).unwrap()),
-        false => held.into(),
-    }
 }
 
 /// Runs a command to its end, without blocking the simulator.

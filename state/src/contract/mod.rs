@@ -56,6 +56,7 @@ macro_rules! for_each_guarantee {
             windows::a_step_of_a_window_is_chained_and_fenced,
             windows::a_window_is_begun_anew_without_the_live_cursor,
             windows::ids_are_kept_as_long_as_a_window_may_come_by_them_again,
+            windows::a_rewind_keeps_what_a_window_before_it_would_let_go_of,
             windows::a_rewind_by_a_person_takes_what_lies_behind_it_from_the_windows,
             imports::an_import_starts_a_tenant_where_another_store_was,
             imports::an_import_over_checkpoints_is_refused_unless_it_replaces_them,
@@ -145,18 +146,7 @@ fn step(stream: &str, from: &str, to: &str) -> Step {
 }
 
 fn commit(tenant: &str, epoch: Epoch, at: UnixMs, steps: Vec<Step>) -> Commit {
-    Commit {
-        tenant: tenant.to_owned(),
-        epoch,
-        at,
-        steps,
-        removed: Vec::new(),
-        inventory: Vec::new(),
-        directory: Vec::new(),
-        released: Vec::new(),
-        quarantined: Vec::new(),
-        settled: Vec::new(),
-    }
+    Commit { tenant: tenant.to_owned(), epoch, at, steps, ..Commit::default() }
 }
 
 fn entry(key: &str, rank: u8, at: i64, record: &str) -> Entry {

@@ -213,3 +213,26 @@ pub async fn a_rewind_by_a_person_takes_what_lies_behind_it_from_the_windows<S: 
     check(second, 1, Some(second.plus(EDGE).min(before[0].end)).filter(|seam| *seam > second)).await;
     check(hours(-1), 0, None).await;
 }
+
+/// What one commit does to a stream counts as a whole: what a window's last step
+/// would let go of stays if the live cursor goes back in the same commit.
+pub async fn a_rewind_keeps_what_a_window_before_it_would_let_go_of<S: Store>(fresh: &impl Fn() -> S) {
+    let store = fresh();
+    let run = claim(&store, "acme", &["s"]).await;
+    store.commit(commit("acme", run.epoch, hours(58), vec![split(token("a"), 0)])).await.expect("commits");
+    let (mut left, mut last) = (Vec::new(), None);
+    for number in 0..5 {
+        let step = done(of(number, first(&store, number).await, token("end")));
+        if number < 4 { left.push(step) } else { last = Some(step) }
+    }
+    let live = |step: Step, from| Step { advance: Advance::new(from, token("live")), ..step };
+    let late = Step { newest_event: Some(hours(200)), ..step("s", "", "") };
+    left.push(live(late, Cursor::Since(hours(10))));
+    store.commit(commit("acme", run.epoch, hours(200), left)).await.expect("commits");
+
+    let last = Step { seen: vec![ids(0..1)], latest: Some(hours(9)), ..last.expect("is the fifth") };
+    let back = live(Step { rewound: true, ..step("s", "", "") }, token("live"));
+    store.commit(commit("acme", run.epoch, hours(201), vec![last, back])).await.expect("commits");
+    assert_eq!(windows(&store).await, []);
+    assert_eq!(seen_of(&store, "acme", "s").await, newest_first(0..1));
+}

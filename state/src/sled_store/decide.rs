@@ -58,9 +58,14 @@ pub(super) fn commit(
     commit: &Commit,
 ) -> Result<Vec<Sweep>, StoreError> {
     let run = Run::admit(values::run(overlay, &commit.tenant)?, commit.epoch)?;
-    let mut sweeps = Vec::new();
+    let mut moved = BTreeMap::new();
     for step in &commit.steps {
-        sweeps.extend(put_step(overlay, pruning, run, commit, step)?);
+        put_step(overlay, run, commit, step, &mut moved)?;
+    }
+    // A later step of the commit may need what the one before it would let go of.
+    let mut sweeps = Vec::new();
+    for (stream, Moved { checkpoint, added, hour }) in moved {
+        sweeps.extend(pruning.sweep(overlay, stream, &checkpoint, added, hour)?);
     }
     for key in &commit.removed {
         overlay.remove(Tree::Directory, &rows::directory(&commit.tenant, key))?;
@@ -168,13 +173,22 @@ fn put_checkpoint(
     overlay.put(Tree::Checkpoints, &rows::stream(tenant, stream), &values::json(&value))
 }
 
+/// What the steps of one commit have done to a stream.
+struct Moved {
+    checkpoint: Checkpoint,
+    /// Rows of ids.
+    added: usize,
+    /// The earliest hour under which one of them is filed.
+    hour: i64,
+}
+
 fn put_step(
     overlay: &mut Overlay<'_>,
-    pruning: &Pruning,
     run: Run,
     commit: &Commit,
     step: &Step,
-) -> Result<Option<Sweep>, StoreError> {
+    moved: &mut BTreeMap<Vec<u8>, Moved>,
+) -> Result<(), StoreError> {
     let stored = values::checkpoint(overlay, &commit.tenant, &step.stream)?;
     let checkpoint = stored.ok_or_else(|| never_claimed(&commit.tenant, &step.stream))?.advanced(
         run.epoch,
@@ -193,7 +207,9 @@ fn put_step(
             added += 1;
         }
     }
-    pruning.sweep(overlay, stream, &checkpoint, added, hour)
+    let (before, earliest) = moved.get(&stream).map_or((0, hour), |moved| (moved.added, moved.hour));
+    moved.insert(stream, Moved { checkpoint, added: before + added, hour: hour.min(earliest) });
+    Ok(())
 }
 
 fn put_entry(overlay: &mut Overlay<'_>, tenant: &str, entry: &Entry) -> Result<(), StoreError> {

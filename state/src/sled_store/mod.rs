@@ -127,6 +127,8 @@ impl Default for OpenOptions {
 #[derive(Clone)]
 pub struct SledStore {
     inner: Arc<Inner>,
+    /// Ends with the last handle, once the directory is released.
+    released: watch::Receiver<()>,
 }
 
 // The fields are dropped in this order: without senders the threads end, with
@@ -142,6 +144,7 @@ struct Inner {
     _open: std::sync::mpsc::Sender<()>,
     threads: Vec<Thread>,
     _lock: Lock,
+    _released: watch::Sender<()>,
 }
 
 impl SledStore {
@@ -181,13 +184,22 @@ impl SledStore {
             content,
             cursors: CursorsJson::in_dir(dir),
         };
-        let threads = Vec::new();
-        let mut inner =
-            Inner { writes, reads, poison, rolled_back, checked, _open: open, threads, _lock: lock };
+        let (releases, released) = watch::channel(());
+        let mut inner = Inner {
+            writes,
+            reads,
+            poison,
+            rolled_back,
+            checked,
+            _open: open,
+            threads: Vec::new(),
+            _lock: lock,
+            _released: releases,
+        };
         inner.threads.push(Thread::start("opgraph-commit", move || committer.run(write_requests))?);
         inner.threads.push(Thread::start("opgraph-read", move || reader.run(read_requests))?);
         inner.threads.push(Thread::start("opgraph-check", move || check.run())?);
-        Ok(SledStore { inner: Arc::new(inner) })
+        Ok(SledStore { inner: Arc::new(inner), released })
     }
 
     /// Says in what way the state had gone backwards when it was opened, if it had.
@@ -221,6 +233,14 @@ impl SledStore {
             Err(StoreError::Damaged { what }) => Some(what),
             _ => None,
         }
+    }
+
+    /// Lets go of this handle; returns once the last one is gone, everything is
+    /// written and the directory is released.
+    pub async fn closed(self) {
+        let SledStore { inner, mut released } = self;
+        drop(inner);
+        while released.changed().await.is_ok() {}
     }
 
     async fn write<T>(&self, request: impl FnOnce(Reply<T>) -> Write) -> Result<T, StoreError> {

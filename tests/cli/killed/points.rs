@@ -123,7 +123,7 @@ pub(super) const SNAPSHOTS: &[Point] = &[
     point("connect.before", Times::Page, ALL),
     point("connect.vaults", Times::Run, ALL),
     point("snapshot.vaults", Times::Run, ALL),
-    point("snapshot.announced", Times::Page, AND_FILES),
+    point("snapshot.announced", Times::Run, AND_FILES),
     point("connect.items", Times::Page, ALL),
     point("snapshot.items", Times::Page, AND_FILES),
     point("connect.labels", Times::Page, ALL),

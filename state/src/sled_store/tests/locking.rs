@@ -55,6 +55,24 @@ async fn the_directory_is_free_as_soon_as_the_last_handle_is_dropped() {
     }
 }
 
+/// Whoever waits for the end of the others' handles, finds all of it written.
+#[tokio::test]
+async fn a_closed_store_is_written_whole_and_free_however_late_others_let_go_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    claim(&store, "acme").await;
+    let held = store.clone();
+    let closed = tokio::spawn(store.closed());
+    tokio::task::yield_now().await;
+    assert!(!closed.is_finished());
+    assert_in_use(dir.path());
+    drop(held);
+    closed.await.unwrap();
+    let cursors = fs::read_to_string(dir.path().join("cursors.json")).unwrap();
+    assert!(cursors.contains("acme"), "{cursors}");
+    drop(open(dir.path()));
+}
+
 #[test]
 fn somebody_else_in_the_database_is_in_use_too() {
     let dir = tempfile::tempdir().unwrap();

@@ -104,13 +104,7 @@ async fn ask(store: &impl Store, request: &Request, at: i64) -> String {
                 tenant: tenant.to_owned(),
                 epoch: epoch_of(tenant, *late).await,
                 at: now,
-                steps: Vec::new(),
-                removed: Vec::new(),
-                inventory: Vec::new(),
-                directory: Vec::new(),
-                released: Vec::new(),
-                quarantined: Vec::new(),
-                settled: Vec::new(),
+                ..Commit::default()
             };
             for (stream, bad, of) in steps {
                 let stream = NAMES[*stream];
