@@ -188,6 +188,9 @@ impl<S: Source> Reader<S> {
         let nothing = events.is_empty() && rejected.is_empty();
         // An empty answer with the cursor that was sent is the end, whatever it says.
         self.caught_up = !has_more || (nothing && still);
+        if self.caught_up {
+            self.ahead.forget();
+        }
         counted.read_at.set(now);
         self.past.0.live_is_at_end(self.caught_up);
         if nothing && still {
@@ -198,9 +201,8 @@ impl<S: Source> Reader<S> {
         events.retain_at(|at| !self.is_of_a_window(at));
         counted.duplicates.add((before - events.len()) as u64);
 
-        match self.caught_up {
-            true => self.ahead.forget(),
-            false => self.ahead.add(events.middle().map(|at| at.min(now))),
+        if !self.caught_up {
+            self.ahead.add(events.middle().map(|at| at.min(now)));
         }
         // A clock that is ahead somewhere must not hide what is still to come.
         let newest = events.newest().map(|at| at.min(now));

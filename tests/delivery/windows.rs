@@ -46,6 +46,8 @@ struct Limited {
     refuse: Mutex<[usize; 3]>,
     /// What time it says it is.
     time: Option<UnixMs>,
+    /// It says of every page that more is waiting.
+    promises: bool,
 }
 
 impl Limited {
@@ -53,7 +55,7 @@ impl Limited {
         let limit = |n| NonZeroU32::new(n).unwrap();
         let time = Some(START.plus(DAYS * DAY));
         let budget = Budget::new(Rate { per_minute: limit(600), per_hour: limit(30_000) }, None);
-        Limited { inner, budget, latency, asked: Mutex::default(), refuse: Mutex::default(), time }
+        Limited { inner, budget, latency, asked: Mutex::default(), refuse: Mutex::default(), time, promises: false }
     }
 
     /// The first reads that were asked for: of the live cursor, or of windows.
@@ -98,7 +100,8 @@ impl Source for Limited {
                 return Err(failure(Remedy::Rewind));
             }
         }
-        self.inner.page(stream, at).await
+        let read = self.inner.page(stream, at).await?;
+        Ok(Read { has_more: read.has_more || self.promises, ..read })
     }
 
     fn time(&self) -> Option<UnixMs> {
@@ -444,6 +447,23 @@ async fn a_short_past_is_not_split_and_one_reader_reads_what_was() {
     assert!(serial.first_reads(true).len() <= left);
     let after = stands(&store).await;
     assert_eq!((after.windows.len(), after.events), (0, EVENTS as u64));
+}
+
+/// Time passes, nothing happens, and the last page had said that there was more.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_has_caught_up_and_is_quiet_for_weeks_is_not_split() {
+    let source = Limited::new(Scripted::new(3 * 24 * 60, 24 * 60, 1, Trouble::default()), Duration::ZERO);
+    let source = Arc::new(Limited { time: None, promises: true, ..source });
+    let (sink, store) = (sink(), MemoryStore::default());
+    let claim = support::claim(&store, "acme").await;
+    let run = run(&claim, source.clone(), sink, store.clone(), 4);
+    let (clock, closing) = (Clock::starting_at(START.plus(3 * DAY)), run.closing.clone());
+    let task = tokio::spawn(pipeline::run(Run { clock, pace: Pace::Every(DAY), ..run }));
+    sleep(60 * DAY).await;
+    closing.cancel();
+    task.await.unwrap().unwrap();
+    assert_eq!((source.first_reads(true), source.first_reads(false)), (vec![], vec![Cursor::Since(START)]));
+    assert!(source.asked.lock().unwrap().len() > 60);
 }
 
 /// The readers of windows wait until the page that opens them has been taken.
