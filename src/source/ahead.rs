@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(windows(&ahead), Some(10));
         // It has become quiet: a page takes ten days.
         [240, 480, 720].into_iter().for_each(|hour| ahead.add(Some(UnixMs(hour * HOUR))));
-        assert_eq!(windows(&ahead), None);
+        assert_eq!(ahead.windows(UnixMs(700 * HOUR), UnixMs(1000 * HOUR), 2, 1), None);
         // And busy, all at once.
         (0..3).for_each(|_| ahead.add(Some(UnixMs(730 * HOUR))));
         assert!(ahead.middles.len() == TELLING && ahead.read == 9);
