@@ -7,7 +7,7 @@
 
 use crate::{
     allowance::{Allowance, Pool},
-    pipeline::Limits,
+    pipeline::{Limits, READERS},
     sink::UploadLimits,
     stream::Texts,
 };
@@ -39,6 +39,8 @@ const STREAMS: usize = 3;
 const IDS: (usize, usize) = (262_144, 16_384);
 /// Bytes of pages that one tenant may have in flight.
 const PAGES: usize = 8 * MIB;
+/// The text of a full page: 1,000 events of 577 bytes (docs/PERFORMANCE.md).
+const TEXT: usize = 577_000;
 /// Bytes of request bodies that one tenant may have in flight.
 const FLYING: usize = 4 * MIB;
 /// Bytes of request bodies of one tenant that may wait for a job.
@@ -207,6 +209,12 @@ impl Memory {
         Limits { bytes: self.pages.own + self.pages.most, recent: self.ids, ..Limits::default() }
     }
 
+    /// How many readers a stream's past has, unless configured. Each may hold a
+    /// page beyond the allowance: no more of these than would fill what is the tenant's own.
+    pub fn readers(&self) -> usize {
+        (self.pages.own / STREAMS / TEXT).clamp(1, READERS)
+    }
+
     /// Bytes of one tenant's pages between the fetchers and the sink.
     pub fn pages(&self) -> Allowance {
         self.pages.allowance()
@@ -285,6 +293,20 @@ mod tests {
             let left = memory.pages.common.left();
             memory.seat(first);
             assert_eq!(memory.pages.common.left(), left);
+        }
+    }
+
+    #[test]
+    fn pages_beyond_the_allowance_are_no_more_than_another_allowance() {
+        let readers = |max, tenants| Memory::divide(max, tenants).unwrap().readers();
+        assert_eq!(readers(MAX_MEMORY, 1), READERS);
+        assert_eq!(readers(2 << 30, 20), READERS);
+        assert_eq!((readers(MAX_MEMORY, 6), readers(MAX_MEMORY, 20)), (2, 1));
+        assert_eq!(readers(Memory::least(1000), 1000), 1);
+        for tenants in 1..100 {
+            let memory = Memory::divide(1 << 30, tenants).unwrap();
+            let beyond = if memory.readers() > 1 { memory.readers() * STREAMS * TEXT } else { 0 };
+            assert!(beyond <= memory.pages.own, "{tenants} tenants");
         }
     }
 

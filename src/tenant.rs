@@ -193,7 +193,10 @@ fn resolve(configured: &config::Tenant, pace: Pace, memory: &Memory) -> Tenant {
             Pace::Once => Patience { give_up_after: Some(Duration::from_secs(300)), ..Patience::ENDLESS },
         },
         mapping: Mapping { raw_data: configured.raw_data, account_name },
-        limits: pipeline::Limits { readers: configured.events.readers, ..memory.limits() },
+        limits: pipeline::Limits {
+            readers: configured.events.readers.unwrap_or(memory.readers()),
+            ..memory.limits()
+        },
         snapshots: configured.connect.as_ref().map(|connect| snapshot::Settings {
             interval: connect.interval,
             details: connect.item_details,

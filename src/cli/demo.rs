@@ -166,7 +166,7 @@ fn config(demo: &Demo, simulator: &Simulator, tokens: &Path) -> Result<Config, F
             base_url: Some(url(simulator.events_url())?),
             token: TokenSource::File(tokens.join("events")),
             streams: None,
-            readers: config::READERS,
+            readers: None,
             limits: http::Limits::default(),
         },
         connect: Some(config::Connect {

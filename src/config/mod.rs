@@ -66,7 +66,7 @@ pub const CONNECTIONS: usize = 4;
 /// The variable that holds the token of the status page, when a flag asks for the page.
 pub const ADMIN_TOKEN: &str = "OPGRAPH_ADMIN_TOKEN";
 
-/// How many readers read each stream's past, unless configured.
+/// How many readers read each stream's past, unless configured, where the memory is enough.
 pub const READERS: usize = crate::pipeline::READERS;
 
 /// Everything configured, checked. At least one tenant.
@@ -138,8 +138,9 @@ pub struct Events {
     pub token: TokenSource,
     /// The streams to read; `None` is all that the token may read. Never empty.
     pub streams: Option<Vec<Stream>>,
-    /// How many readers read a stream's past at a time, beside its live cursor.
-    pub readers: usize,
+    /// How many readers read a stream's past at a time, beside its live cursor;
+    /// `None`: [`READERS`], or fewer if many tenants share the memory.
+    pub readers: Option<usize>,
     /// The account's limits.
     pub limits: Limits,
 }

@@ -6,6 +6,8 @@ pub mod connect;
 
 mod pages;
 
+mod ahead;
+
 mod past;
 
 mod windows;

@@ -3,11 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::stream;
-use opgraph_state::{Advance, Checkpoint, Cursor, Quarantined, UnixMs, Window, die_at, overlap_of};
+use opgraph_state::{
+    Advance, Checkpoint, Cursor, Quarantined, SHORTEST, Split, UnixMs, Window, die_at, overlap_of,
+};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::{Source, past::Past, windows};
+use super::{Source, ahead::Ahead, past::Past, windows};
 use crate::{
     clock::Clock,
     http::{Failure, Remedy},
@@ -47,6 +49,8 @@ pub struct Reading<S> {
     pub pace: Pace,
     /// How many windows are read at a time; 1: what is not in windows yet stays so.
     pub readers: usize,
+    /// About how many pages a window holds; a past of fewer than two of them is not split.
+    pub window: u32,
     /// The wall clock.
     pub clock: Clock,
     /// The tenant's counters.
@@ -62,6 +66,7 @@ impl<T: futures::Stream<Item = Result<Page<Events>, Failure>> + Send> Pages for 
 /// polled: from its live cursor, and beside it from its windows, in as many
 /// streams as may be read at a time. The pages of these come behind the one
 /// that opens their windows, if each page is passed on before the next is asked for.
+/// It opens them as soon as the live cursor's pages tell that much is ahead.
 ///
 /// Every page's step starts where the last one ended. A refused cursor becomes
 /// a page of its own, without events, whose step leads back in time: it travels
@@ -79,6 +84,8 @@ pub fn pages<S: Source>(reading: Reading<S>) -> (impl Pages, Vec<impl Pages>) {
     past.open(left, number as usize);
     let beside = (0..readers).map(|_| windows::pages(reading.clone(), past.clone())).collect();
     let reader = Reader {
+        behind: cursor.instant().or(safe(newest_event, since)),
+        ahead: Ahead::default(),
         at: cursor,
         newest: newest_event,
         latest: None,
@@ -111,6 +118,10 @@ struct Reader<S> {
     reading: Arc<Reading<S>>,
     past: Splitting,
     at: Cursor,
+    /// What happened before this is certainly read: where windows begin if what is
+    /// ahead is left to them.
+    behind: Option<UnixMs>,
+    ahead: Ahead,
     /// What has been reached for certain.
     newest: Option<UnixMs>,
     /// The latest event read in this run.
@@ -177,6 +188,9 @@ impl<S: Source> Reader<S> {
         let nothing = events.is_empty() && rejected.is_empty();
         // An empty answer with the cursor that was sent is the end, whatever it says.
         self.caught_up = !has_more || (nothing && still);
+        if self.caught_up {
+            self.ahead.forget();
+        }
         counted.read_at.set(now);
         self.past.0.live_is_at_end(self.caught_up);
         if nothing && still {
@@ -187,12 +201,16 @@ impl<S: Source> Reader<S> {
         events.retain_at(|at| !self.is_of_a_window(at));
         counted.duplicates.add((before - events.len()) as u64);
 
+        if !self.caught_up {
+            self.ahead.add(events.middle().map(|at| at.min(now)));
+        }
         // A clock that is ahead somewhere must not hide what is still to come.
         let newest = events.newest().map(|at| at.min(now));
         // While more is waiting, one such clock would still hide months of a first
         // read: what the oldest event says has certainly been reached.
         let reached = if self.caught_up { newest } else { events.oldest().min(newest) };
         self.newest = self.newest.max(reached);
+        self.behind = self.behind.max(reached.map(|at| at.minus(REWIND_OVERLAP)));
         self.latest = self.latest.max(newest);
         // A stream that is read at full speed for days does not catch up, and
         // need not remember everything until it does.
@@ -220,24 +238,32 @@ impl<S: Source> Reader<S> {
         matches!((self.since, at, self.seam), (Some(since), Some(at), Some(seam)) if since <= at && at < seam)
     }
 
-    /// Leaves a long past to windows; none if there is none.
+    /// Leaves what is ahead to windows, if it is long.
     fn split(&mut self) -> Option<Page<Events>> {
-        let Reading { source, stream, readers, clock, .. } = &*self.reading;
-        let Cursor::Since(at) = self.at else { return None };
+        let Reading { source, stream, readers, window, clock, .. } = &*self.reading;
+        let from = self.behind?;
         // Up to the seam there are windows already.
-        let at = if self.is_of_a_window(Some(at)) { self.seam.unwrap_or(at) } else { at };
-        // As far as the stream had come before it went back, and what may be late.
-        let read = self.rewound_from.map_or(UnixMs(i64::MAX), |from| from.plus(REWIND_OVERLAP));
-        let known = self.rewinding.then_some(read);
+        let from = if self.is_of_a_window(Some(from)) { self.seam.unwrap_or(from) } else { from };
         // The earlier of the two clocks: it is always safe for the live cursor to start earlier.
         let now = source.time().map_or(clock.now(), |told| told.min(clock.now()));
-        let split = windows::split(at, now, *readers, self.number, known)?;
-        info!(windows = split.windows.len(), from = at.0, to = split.seam.0, "reading the past in windows");
+        let since = now.minus(REWIND_OVERLAP);
+        let windows = self.ahead.windows(from, since, *readers, *window)?;
+        if since.since(from) < 2 * SHORTEST {
+            return None;
+        }
+        // As far as the stream has come, or had before it went back, and what may be late.
+        let read = match (self.rewinding, self.rewound_from) {
+            (true, None) => UnixMs(i64::MAX),
+            (_, rewound_from) => rewound_from.max(self.latest).unwrap_or(from).plus(REWIND_OVERLAP),
+        };
+        let split = Split::cut(from, since, windows, self.number, Some(read));
+        info!(windows = split.windows.len(), from = from.0, to = split.seam.0, "reading the past in windows");
         self.number = self.number.saturating_add(split.windows.len() as u32);
-        self.newest = self.newest.max(Some(split.since));
-        (self.since, self.seam) = (Some(split.since), Some(split.seam));
+        self.newest = self.newest.max(Some(since));
+        (self.since, self.seam, self.behind) = (Some(since), Some(split.seam), Some(since));
+        self.ahead.forget();
         self.opened.clone_from(&split.windows);
-        let to = Cursor::Since(split.since);
+        let to = Cursor::Since(since);
         let from = std::mem::replace(&mut self.at, to.clone());
         let place = Place::new(*stream, Advance::new(from, to), source.info()).with_split(split);
         die_at!("split.made");
@@ -258,6 +284,8 @@ impl<S: Source> Reader<S> {
         self.caught_up = false;
         self.rewinding = true;
         self.rewound_from = self.rewound_from.max(self.newest).max(self.latest);
+        self.behind = Some(to);
+        self.ahead.forget();
         let to = Cursor::Since(to);
         let from = std::mem::replace(&mut self.at, to.clone());
         let place = Place::new(*stream, Advance::new(from, to), source.info()).with_rewind();

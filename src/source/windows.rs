@@ -1,12 +1,14 @@
 //! Reading the past in windows: why nothing is lost, and nothing comes twice.
 //!
 //! A long past is cut into windows of time ([`Split`]). The split is a page
-//! without events of the live chain: its step leads the live cursor to the
-//! overlap before now, and it is durable in one commit with the windows.
+//! without events of the live chain, which has read some of the past by then: its
+//! step leads the live cursor to the overlap before now, and it is durable in one
+//! commit with the windows. They begin where a rewind would, so whatever comes late
+//! behind the pages that were read is in them.
 //!
 //! | it ends between…                       | and the next run finds                                   |
 //! |----------------------------------------|----------------------------------------------------------|
-//! | the claim, and the split's commit      | the old cursor: it splits again, from the same instant   |
+//! | the claim, and the split's commit      | a cursor before the split: it splits again, once it has read enough to tell |
 //! | that, and the live cursor's first page | the windows, and `since`: the live cursor starts there; if that is long ago by now, what lies between becomes windows too |
 //! | two pages of a window                  | the window at the page that was committed last           |
 //! | a window's last page, and its commit   | the window: its last page is read again                  |
@@ -25,17 +27,18 @@
 //! in it. What it brings again is absorbed by dedup: ids are kept from the
 //! oldest window on that is not done.
 //!
+//! [`Split`]: opgraph_state::Split
 //! [`EDGE`]: opgraph_state::EDGE
 
 use std::{sync::Arc, time::Duration};
 
 use futures::stream;
-use opgraph_state::{Advance, Cursor, OfWindow, Split, UnixMs, Window, die_at};
+use opgraph_state::{Advance, Cursor, OfWindow, UnixMs, Window, die_at};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::{
-    REWIND_OVERLAP, Source,
+    Source,
     pages::{MOST_REWINDS, Reading, refused_for_ever, set_aside},
     past::Past,
 };
@@ -45,37 +48,12 @@ use crate::{
     stream::{Events, Read},
 };
 
-/// Windows that each reader gets to read, if all are as long to read: no stretch
-/// of time holds as many events as another, and the last window is read alone.
-/// Each costs about one request more than its events do.
-const EACH: u32 = 12;
-
 /// How often a window is asked again that answers nothing, by the cursor it was
 /// asked with, and says that more is waiting. An exhausted stream may say so for
 /// ever; one that only paused may not be left in the middle.
 const ASKED_AGAIN: u32 = 10;
 /// How long is waited before.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// Decides whether the live cursor starts further on than `at`, and what is left to windows.
-///
-/// | readers  | from `at` to the overlap before `now` | answer                               |
-/// |----------|---------------------------------------|--------------------------------------|
-/// | 1        | any                                   | none: it reads the past itself       |
-/// | more     | less than the shortest window         | none                                 |
-/// | more     | longer                                | windows from `at` on, and to a little past where the live cursor starts: at the overlap |
-pub(super) fn split(
-    at: UnixMs,
-    now: UnixMs,
-    readers: usize,
-    number: u32,
-    known: Option<UnixMs>,
-) -> Option<Split> {
-    let since = now.minus(REWIND_OVERLAP);
-    let is_long = since.since(at) >= opgraph_state::SHORTEST;
-    let most = u32::try_from(readers).unwrap_or(u32::MAX).saturating_mul(EACH);
-    (readers > 1 && is_long).then(|| Split::cut(at, since, most, number, known))
-}
 
 /// Reads one window after the other, until no more will come.
 pub(super) fn pages<S: Source>(

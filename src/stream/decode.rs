@@ -76,6 +76,11 @@ impl Events {
         self.borrow_dependent().newest()
     }
 
+    /// The event time in the middle of those that could be read.
+    pub fn middle(&self) -> Option<UnixMs> {
+        self.borrow_dependent().middle()
+    }
+
     /// The oldest event time that could be read.
     pub fn oldest(&self) -> Option<UnixMs> {
         self.borrow_dependent().oldest()

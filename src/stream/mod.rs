@@ -167,6 +167,15 @@ macro_rules! streams {
                 match self { $(Decoded::$variant(items) => items.iter().filter_map(|item| item.at).max(),)* }
             }
 
+            /// The event time in the middle of those that could be read.
+            pub fn middle(&self) -> Option<UnixMs> {
+                let mut times: Vec<UnixMs> = match self {
+                    $(Decoded::$variant(items) => items.iter().filter_map(|item| item.at).collect(),)*
+                };
+                let middle = times.len() / 2;
+                (!times.is_empty()).then(|| *times.select_nth_unstable(middle).1)
+            }
+
             /// The oldest event time that could be read.
             pub fn oldest(&self) -> Option<UnixMs> {
                 match self { $(Decoded::$variant(items) => items.iter().filter_map(|item| item.at).min(),)* }

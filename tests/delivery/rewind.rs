@@ -69,6 +69,7 @@ async fn a_rewind_is_over_once_what_was_read_before_lies_well_behind() {
         first: START,
         pace: Pace::Once,
         readers: 1,
+        window: 1,
         clock: Clock::starting_at(START.plus(Duration::from_secs(90 * 24 * 3600))),
         meter: Arc::default(),
     };

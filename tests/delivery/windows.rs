@@ -42,17 +42,20 @@ struct Limited {
     latency: Duration,
     /// Every cursor asked with, and how long it waited for its turn.
     asked: Mutex<Vec<(Cursor, Duration)>>,
-    /// Cursors to refuse: the next so many with a token, of the live cursor and of windows.
-    refuse: Mutex<[usize; 2]>,
+    /// Cursors to refuse: the next so many with a token, of each of these.
+    refuse: Mutex<[usize; 3]>,
     /// What time it says it is.
     time: Option<UnixMs>,
+    /// It says of every page that more is waiting.
+    promises: bool,
 }
 
 impl Limited {
     fn new(inner: Arc<Scripted>, latency: Duration) -> Limited {
         let limit = |n| NonZeroU32::new(n).unwrap();
+        let time = Some(START.plus(DAYS * DAY));
         let budget = Budget::new(Rate { per_minute: limit(600), per_hour: limit(30_000) }, None);
-        Limited { inner, budget, latency, asked: Mutex::default(), refuse: Mutex::default(), time: None }
+        Limited { inner, budget, latency, asked: Mutex::default(), refuse: Mutex::default(), time, promises: false }
     }
 
     /// The first reads that were asked for: of the live cursor, or of windows.
@@ -64,6 +67,14 @@ impl Limited {
             Cursor::Token(_) => false,
         };
         asked.iter().map(|(at, _)| at.clone()).filter(wanted).collect()
+    }
+}
+
+/// Whose scripted cursor it is: the live one's in the past, and behind it; a window's.
+fn whose(at: &Cursor) -> usize {
+    match support::events_before(at) {
+        _ if of_window(at) => 2,
+        before => usize::from(before > (DAYS as usize - 2) * 24 * 60),
     }
 }
 
@@ -83,13 +94,14 @@ impl Source for Limited {
         self.asked.lock().unwrap().push((at.clone(), began.elapsed()));
         sleep(self.latency).await;
         if matches!(at, Cursor::Token(_)) {
-            let refuse = &mut self.refuse.lock().unwrap()[usize::from(of_window(at))];
+            let refuse = &mut self.refuse.lock().unwrap()[whose(at)];
             if *refuse > 0 {
                 *refuse -= 1;
                 return Err(failure(Remedy::Rewind));
             }
         }
-        self.inner.page(stream, at).await
+        let read = self.inner.page(stream, at).await?;
+        Ok(Read { has_more: read.has_more || self.promises, ..read })
     }
 
     fn time(&self) -> Option<UnixMs> {
@@ -109,7 +121,7 @@ fn run<S, K: Sink, T: Store>(
     store: T,
     readers: usize,
 ) -> Run<S, K, T> {
-    let limits = Limits { readers, recent: 20_000, ..Limits::default() };
+    let limits = Limits { readers, window: 6, recent: 20_000, ..Limits::default() };
     let claim = Claim { checkpoints: claim.checkpoints.clone(), unsettled: Vec::new(), ..*claim };
     let run = support::run("acme", claim, source, Arc::new(sink), store, limits);
     let streams = run.streams.into_iter().filter(|(stream, _)| *stream == OF).collect();
@@ -124,19 +136,38 @@ async fn stands(store: &MemoryStore) -> Checkpoint {
     store.checkpoints().await.unwrap()["acme"][OF.name()].clone()
 }
 
-/// Reads 20 days; answers how many of the requests that the limits allow meanwhile were made.
-async fn share_of_the_limit(readers: usize, latency: Duration) -> f64 {
-    let source = Arc::new(Limited::new(Scripted::new(MOST_OF_THEM, 16, 1, Trouble::default()), latency));
+/// Where the live cursor goes on when the past is left to windows.
+fn overlap() -> Cursor {
+    Cursor::Since(START.plus((DAYS - 2) * DAY))
+}
+
+/// What a first read of so many events asks for, and how long it takes, with
+/// windows as they are made unless anybody says otherwise.
+async fn first_read(
+    events: usize,
+    page: usize,
+    readers: usize,
+    latency: Duration,
+) -> (Vec<Cursor>, Duration) {
+    let source = Arc::new(Limited::new(Scripted::new(events, page, 1, Trouble::default()), latency));
     let (sink, store) = (sink(), MemoryStore::default());
     let claim = support::claim(&store, "acme").await;
+    let run = run(&claim, source.clone(), sink.clone(), store.clone(), readers);
+    let limits = Limits { window: Limits::default().window, ..run.limits };
     let began = Instant::now();
-    pipeline::run(run(&claim, source.clone(), sink.clone(), store.clone(), readers)).await.unwrap();
-    let took = began.elapsed().as_secs_f64();
+    pipeline::run(Run { limits, ..run }).await.unwrap();
+    let took = began.elapsed();
     assert_eq!(sink.held().repeated, 0);
-    assert_eq!(stands(&store).await.events, MOST_OF_THEM as u64);
+    assert_eq!(stands(&store).await.events, events as u64);
+    let asked = source.asked.lock().unwrap().iter().map(|(at, _)| at.clone()).collect();
+    (asked, took)
+}
+
+/// Reads 20 days; answers how many of the requests that the limits allow meanwhile were made.
+async fn share_of_the_limit(readers: usize, latency: Duration) -> f64 {
+    let (asked, took) = first_read(MOST_OF_THEM, 16, readers, latency).await;
     // A twelfth at once, and nine tenths of the limit from then on (`src/http/limit.rs`).
-    let allowed = 50.0 + 9.0 * took;
-    source.asked.lock().unwrap().len() as f64 / allowed
+    asked.len() as f64 / (50.0 + 9.0 * took.as_secs_f64())
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,6 +179,33 @@ async fn a_first_read_makes_the_requests_it_may_whatever_each_takes_and_one_chai
     assert!((0.95..=1.0).contains(&four), "{four}");
     let sixteen = share_of_the_limit(16, Duration::from_millis(1_200)).await;
     assert!((0.90..=1.0).contains(&sixteen), "{sixteen}");
+}
+
+/// Whatever there may be to come, the first pages are read as if it were little;
+/// and if it is, so are the others.
+#[tokio::test(start_paused = true)]
+async fn an_account_with_little_to_read_makes_no_request_more_than_without_windows() {
+    let latency = Duration::from_millis(300);
+    // The last but one has all its 7 pages within two of its hours, the last one 40 of them in 20 days.
+    let accounts =
+        [(0, 1_000), (1, 1_000), (200, 1_000), (3_000, 1_000), (4_001, 1_000), (112, 16), (EVENTS, 720)];
+    for (events, page) in accounts {
+        let one = first_read(events, page, 1, latency).await;
+        assert_eq!(one, first_read(events, page, 4, latency).await, "{events} events, {page} a page");
+    }
+}
+
+/// However long a past is: what is read again, and the pages that are not full, are few.
+#[tokio::test(start_paused = true)]
+async fn windows_cost_few_requests_more_than_one_chain() {
+    for pages in [64, 80, 150, 400, 1_600] {
+        let page = EVENTS / pages;
+        let (one, _) = first_read(EVENTS, page, 1, Duration::ZERO).await;
+        let (four, _) = first_read(EVENTS, page, 4, Duration::ZERO).await;
+        assert!(four.iter().any(of_window), "{pages} pages are read in windows");
+        let (one, four) = (one.len(), four.len());
+        assert!(four * 100 <= one * 113, "{four} requests, and {one} of one chain");
+    }
 }
 
 /// The events on the borders of windows, of which each is given twice, are among
@@ -164,8 +222,8 @@ async fn every_event_of_the_borders_is_delivered_once() {
     let held = sink.held();
     assert_eq!((held.repeated, stands.events), (0, EVENTS as u64));
     assert!((0..EVENTS).all(|number| held.records.contains_key(&key(OF, number))));
-    // The live cursor starts where an event happened, and the last window ends behind it.
-    assert_eq!(source.first_reads(false), [Cursor::Since(START.plus((DAYS - 2) * DAY))]);
+    // The live cursor goes on where an event happened, and the last window ends behind it.
+    assert_eq!(source.first_reads(false), [Cursor::Since(START), overlap()]);
     assert_eq!(source.first_reads(true).len(), 48);
     let counted = meter.stream(OF);
     assert!(counted.duplicates.get() > 48, "each page repeats one, and each border");
@@ -206,14 +264,15 @@ async fn killed_anywhere_in_its_windows_a_first_read_ends_with_each_event_once()
 #[tokio::test(start_paused = true)]
 async fn a_refused_cursor_of_a_window_begins_that_window_anew_and_nothing_else() {
     let source = Limited::new(Scripted::new(EVENTS, 16, 1, Trouble::default()), Duration::from_millis(5));
-    *source.refuse.lock().unwrap() = [0, 2];
+    *source.refuse.lock().unwrap() = [0, 0, 2];
     let source = Arc::new(source);
     let (sink, store) = (sink(), MemoryStore::default());
     let claim = support::claim(&store, "acme").await;
     let run = run(&claim, source.clone(), sink.clone(), store.clone(), 4);
     let meter = run.meter.clone();
     pipeline::run(run).await.unwrap();
-    assert_eq!(source.first_reads(false).len(), 1, "the live cursor has no part in it");
+    let live = source.first_reads(false);
+    assert_eq!(live, [Cursor::Since(START), overlap()], "the live cursor has no part in it");
     let anew = source.first_reads(true).into_iter();
     let anew = anew.filter(|at| matches!(at, Cursor::Between { turn: 1, .. })).count();
     assert_eq!((anew, source.first_reads(true).len()), (2, 50));
@@ -225,13 +284,12 @@ async fn a_refused_cursor_of_a_window_begins_that_window_anew_and_nothing_else()
 #[tokio::test(start_paused = true)]
 async fn a_live_cursor_that_is_lost_goes_back_to_the_windows_and_no_further() {
     let source = Limited::new(Scripted::new(EVENTS, 16, 1, Trouble::default()), Duration::from_millis(5));
-    *source.refuse.lock().unwrap() = [1, 0];
+    *source.refuse.lock().unwrap() = [0, 1, 0];
     let source = Arc::new(source);
     let (sink, store) = (sink(), MemoryStore::default());
     let claim = support::claim(&store, "acme").await;
     pipeline::run(run(&claim, source.clone(), sink.clone(), store.clone(), 4)).await.unwrap();
-    let since = Cursor::Since(START.plus((DAYS - 2) * DAY));
-    assert_eq!(source.first_reads(false), [since.clone(), since]);
+    assert_eq!(source.first_reads(false), [Cursor::Since(START), overlap(), overlap()]);
     assert_eq!((source.first_reads(true).len(), sink.held().repeated), (48, 0));
     assert_eq!(stands(&store).await.events, EVENTS as u64);
 }
@@ -242,12 +300,14 @@ async fn a_long_rewind_is_read_in_windows_and_what_was_read_before_is_not_sent_a
     let before = 6 * 24 * 60;
     let (sink, store) = (sink(), MemoryStore::default());
     let claim = support::claim(&store, "acme").await;
-    let first = run(&claim, Scripted::new(before, 80, 1, Trouble::default()), sink.clone(), store.clone(), 4);
+    let source = Limited::new(Scripted::new(before, 80, 1, Trouble::default()), Duration::ZERO);
+    let source = Arc::new(Limited { time: Some(START.plus(6 * DAY)), ..source });
+    let first = run(&claim, source, sink.clone(), store.clone(), 4);
     pipeline::run(Run { clock: Clock::starting_at(START.plus(6 * DAY)), ..first }).await.unwrap();
     assert_eq!(stands(&store).await.events as usize, before);
 
     let source = Limited::new(Scripted::new(EVENTS, 80, 2, Trouble::default()), Duration::ZERO);
-    *source.refuse.lock().unwrap() = [1, 0];
+    *source.refuse.lock().unwrap() = [1, 0, 0];
     let source = Arc::new(source);
     let claim = support::claim(&store, "acme").await;
     pipeline::run(run(&claim, source.clone(), sink.clone(), store.clone(), 4)).await.unwrap();
@@ -255,9 +315,39 @@ async fn a_long_rewind_is_read_in_windows_and_what_was_read_before_is_not_sent_a
     let windows = source.first_reads(true);
     let from = START.plus(4 * DAY);
     assert!(matches!(windows[0], Cursor::Between { from: at, .. } if at == from), "{windows:?}");
-    assert_eq!(source.first_reads(false), [Cursor::Since(START.plus((DAYS - 2) * DAY))]);
+    assert_eq!(source.first_reads(false), [Cursor::Since(from), overlap()]);
     let after = stands(&store).await;
     assert_eq!((after.events as usize, after.rewinding, sink.held().repeated), (EVENTS, false, 0));
+}
+
+/// Whoever read one page after the other, and was ended before a split or by a
+/// program that knew of none, leaves a cursor from which nobody can tell what
+/// is behind it to the minute.
+#[tokio::test(start_paused = true)]
+async fn a_past_that_was_begun_as_one_chain_is_read_on_in_windows() {
+    let inner = Scripted::new(EVENTS, 80, 1, Trouble::default());
+    let (sink, store) = (sink(), MemoryStore::default());
+    let claim = support::claim(&store, "acme").await;
+    let source = Arc::new(Limited::new(inner.clone(), Duration::from_millis(300)));
+    let task = tokio::spawn(pipeline::run(run(&claim, source, sink.clone(), store.clone(), 1)));
+    sleep(Duration::from_secs(30)).await;
+    task.abort();
+    let _ = task.await;
+    let before = stands(&store).await;
+    let reached = before.newest_event.unwrap();
+    assert!(reached.since(START) > 3 * DAY && before.windows.is_empty());
+
+    let claim = support::claim(&store, "acme").await;
+    let source = Arc::new(Limited::new(inner, Duration::from_millis(300)));
+    pipeline::run(run(&claim, source.clone(), sink.clone(), store.clone(), 4)).await.unwrap();
+    let windows = source.first_reads(true);
+    assert!(windows.len() > 20, "{windows:?}");
+    let from = reached.minus(2 * DAY);
+    let starts = |at: &Cursor| matches!(at, Cursor::Between { from: at, .. } if at.since(from) < DAY && from.since(*at) <= DAY);
+    assert!(starts(&windows[0]), "{windows:?} do not begin with the overlap, at {from}");
+    assert_eq!(source.first_reads(false), [overlap()]);
+    assert_eq!((stands(&store).await.events as usize, sink.held().repeated), (EVENTS, 0));
+    assert!((0..EVENTS).all(|number| sink.held().records.contains_key(&key(OF, number))));
 }
 
 /// A person goes back into the middle of a past that is being read.
@@ -319,13 +409,12 @@ async fn the_live_cursor_does_not_wait_for_the_windows() {
 /// the live cursor would be asked from then on.
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_is_years_ahead_leaves_nothing_out() {
-    let source = Limited::new(Scripted::new(EVENTS, 80, 1, Trouble::default()), Duration::ZERO);
-    let source = Arc::new(Limited { time: Some(START.plus(DAYS * DAY)), ..source });
+    let source = Arc::new(Limited::new(Scripted::new(EVENTS, 80, 1, Trouble::default()), Duration::ZERO));
     let (sink, store) = (sink(), MemoryStore::default());
     let claim = support::claim(&store, "acme").await;
     let run = run(&claim, source.clone(), sink, store.clone(), 4);
     pipeline::run(Run { clock: Clock::starting_at(START.plus(2_000 * DAY)), ..run }).await.unwrap();
-    assert_eq!(source.first_reads(false), [Cursor::Since(START.plus((DAYS - 2) * DAY))]);
+    assert_eq!(source.first_reads(false), [Cursor::Since(START), overlap()]);
     assert_eq!(stands(&store).await.events, EVENTS as u64);
 }
 
@@ -360,6 +449,23 @@ async fn a_short_past_is_not_split_and_one_reader_reads_what_was() {
     assert_eq!((after.windows.len(), after.events), (0, EVENTS as u64));
 }
 
+/// Time passes, nothing happens, and the last page had said that there was more.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_has_caught_up_and_is_quiet_for_weeks_is_not_split() {
+    let source = Limited::new(Scripted::new(3 * 24 * 60, 24 * 60, 1, Trouble::default()), Duration::ZERO);
+    let source = Arc::new(Limited { time: None, promises: true, ..source });
+    let (sink, store) = (sink(), MemoryStore::default());
+    let claim = support::claim(&store, "acme").await;
+    let run = run(&claim, source.clone(), sink, store.clone(), 4);
+    let (clock, closing) = (Clock::starting_at(START.plus(3 * DAY)), run.closing.clone());
+    let task = tokio::spawn(pipeline::run(Run { clock, pace: Pace::Every(DAY), ..run }));
+    sleep(60 * DAY).await;
+    closing.cancel();
+    task.await.unwrap().unwrap();
+    assert_eq!((source.first_reads(true), source.first_reads(false)), (vec![], vec![Cursor::Since(START)]));
+    assert!(source.asked.lock().unwrap().len() > 60);
+}
+
 /// The readers of windows wait until the page that opens them has been taken.
 #[tokio::test(start_paused = true)]
 async fn no_window_is_asked_for_before_its_split_is_on_its_way() {
@@ -373,15 +479,21 @@ async fn no_window_is_asked_for_before_its_split_is_on_its_way() {
         first: START,
         pace: Pace::Once,
         readers: 2,
+        window: 6,
         clock: Clock::starting_at(START.plus(DAYS * DAY)),
         meter: Arc::new(Meter::default()),
     };
     let (live, mut windows) = pages(reading);
     let (mut live, mut window) = (pin!(live), pin!(windows.remove(0)));
+    // As many as it takes to tell that there are so many more.
+    for _ in 0..4 {
+        let page = live.next().await.unwrap().unwrap();
+        assert!(page.split().is_none() && !page.items.is_empty());
+    }
     let split = live.next().await.unwrap().unwrap();
     assert!(split.split().is_some() && split.items.is_empty() && !split.is_rewind());
     let waiting = tokio::time::timeout(DAY, window.next()).await;
-    assert!(waiting.is_err() && source.asked.lock().unwrap().is_empty());
+    assert!(waiting.is_err() && source.asked.lock().unwrap().len() == 4);
     live.next().await.unwrap().unwrap();
     let page = window.next().await.unwrap().unwrap();
     assert_eq!(page.window().map(|of| (of.number, of.done)), Some((0, false)));

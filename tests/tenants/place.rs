@@ -99,7 +99,7 @@ impl Place {
             events: config::Events {
                 base_url: Some(simulator.events_url().parse().unwrap()),
                 token: file("events", simulator.events_token()),
-                readers: config::READERS,
+                readers: None,
                 streams: None,
                 limits: Limits::default(),
             },

@@ -5,7 +5,7 @@ use std::{num::NonZeroU32, ops::RangeInclusive};
 use super::Check;
 use crate::{
     config::{
-        EVENTS_URL, Events, READERS,
+        EVENTS_URL, Events,
         error::nearest,
         tables::{EventsTable, Given, LimitsTable},
     },
@@ -36,11 +36,16 @@ impl Check<'_, '_> {
         let token = token.and_then(|token| self.token(token, &format!("{key}.token"), "OP_EVENTS_TOKEN"));
         let streams = table.streams.as_ref().map(|streams| self.streams(streams, &format!("{key}.streams")));
         let readers = match &table.readers {
-            None => Some(READERS),
-            Some(Given { value, .. }) if MOST_READERS.contains(value) => usize::try_from(*value).ok(),
-            Some(Given { at, .. }) => {
-                self.refuse(at, &format!("{key}.readers"), "it is out of range", "write 1 to 32; 4 is usual")
+            None => Some(None),
+            Some(Given { value, .. }) if MOST_READERS.contains(value) => {
+                usize::try_from(*value).ok().map(Some)
             }
+            Some(Given { at, .. }) => self.refuse(
+                at,
+                &format!("{key}.readers"),
+                "it is out of range",
+                "write 1 to 32, or leave it out",
+            ),
         };
         let limits = self.limits(table.limits.as_ref(), &format!("{key}.limits"));
         Some(Events {

@@ -86,7 +86,7 @@ fn little_is_needed_and_the_rest_has_defaults() {
                 base_url: None,
                 token: TokenSource::Env("OP_EVENTS_TOKEN".to_owned()),
                 streams: None,
-                readers: READERS,
+                readers: None,
                 limits: Limits::default(),
             },
             connect: None,

@@ -93,16 +93,18 @@ fn cases(sink: Sink) -> Vec<Case> {
     cases
 }
 
-/// A few hundred events, some of which cannot be mapped, in small pages. Each
-/// stream's cursor is refused once.
-async fn simulator(slow: bool) -> Simulator {
+/// A few hundred events, some of which cannot be mapped, in small pages; in the
+/// smallest there are, so that there are many, if they are to be read in windows. Each
+/// stream's cursor is refused once, and that of one of its windows.
+async fn simulator(slow: bool, windows: bool) -> Simulator {
+    let (events, page_cap) = if windows { (320, 1) } else { (240, 20) };
     let config = Config {
         seed: 21,
-        events: 240,
+        events,
         users: 8,
         vaults: 3,
         poison: 0.08,
-        page_cap: 20,
+        page_cap,
         // The budget of a run that follows a crash starts empty; this one fills fast.
         limits: Limits { per_minute: 6_000, per_hour: 300_000 },
         ..Config::default()
@@ -110,6 +112,10 @@ async fn simulator(slow: bool) -> Simulator {
     let simulator = Simulator::start(config).await.unwrap();
     for stream in [Endpoint::Signinattempts, Endpoint::Itemusages, Endpoint::Auditevents] {
         simulator.script(Script::nth(stream, 2, Fault::RefusedCursor));
+        if windows {
+            // The live cursor has read the past's first pages and the present, and waits.
+            simulator.script(Script::nth(stream, 24, Fault::RefusedCursor));
+        }
     }
     if slow {
         for nth in [4, 5] {
@@ -180,7 +186,7 @@ fn held(place: &Place, sink: Sink) -> Vec<HeldInFull> {
 async fn judge(case: &Case) -> Result<(), String> {
     let Case { sink, deaths, slow, windows } = case;
     let readers = if *windows { 2 } else { 1 };
-    let simulator = simulator(*slow).await;
+    let simulator = simulator(*slow, *windows).await;
     let place = Place::of(&simulator);
     std::fs::write(place.path("opgraph.toml"), configuration(&place, &simulator, *sink, readers)).unwrap();
     let mut logs = Vec::new();

@@ -84,7 +84,7 @@ impl Watch {
             let next = flow.next.entry(chain(stream, at)).or_insert_with(|| Next::Back(at.clone()));
             let right = match (&*next, at) {
                 // What is left out then is left to windows: the commit is judged.
-                (Next::At(Cursor::Since(next)), Cursor::Since(at)) => next <= at,
+                (Next::At(Cursor::Token(_)), Cursor::Since(_)) => flow.limits.readers > 1,
                 (Next::At(next), at) => next == at,
                 (Next::Back(_), at) => matches!(at, Cursor::Since(_) | Cursor::Between { .. }),
             };
@@ -162,7 +162,8 @@ impl Watch {
                     false => window.map(|window| &window.cursor),
                 };
                 let whole = match (next, committed) {
-                    (Next::At(Cursor::Since(at)), Some(Cursor::Since(split))) => at <= split,
+                    // It had left what was ahead to windows, and asked for nothing since.
+                    (Next::At(Cursor::Token(_)), Some(Cursor::Since(at))) => of.split == Some(*at),
                     (Next::At(cursor), _) => committed == Some(cursor),
                     // It went back, or gave up where it was.
                     (Next::Back(from), Some(to)) => {

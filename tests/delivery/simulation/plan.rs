@@ -95,13 +95,13 @@ impl Plan {
         let uploads = [upload(), upload()];
         let pages = dice.usize(1..4);
         let held = most_uncommitted(pages + readers, page + overlap, uploads, two_sinks);
-        let backlog = Duration::from_millis(dice.u64(0..8 * 24 * 3_600_000));
+        let backlog = Duration::from_millis(dice.u64(0..20 * 24 * 3_600_000));
         let slack = Duration::from_millis(dice.u64(0..50 * 3_600_000));
         Plan {
             events: dice.usize(20..=200),
             backlog,
             backlog_share: dice.usize(20..=100),
-            gap_before: *dice.choice(&[50, 20_000, 4 * 3_600_000]).unwrap(),
+            gap_before: *dice.choice(&[50, 20_000, 2 * 3_600_000, 4 * 3_600_000, 8 * 3_600_000]).unwrap(),
             gap_after: *dice.choice(&[20, 2_000, 1_800_000]).unwrap(),
             start: if dice.bool() { backlog + slack } else { backlog.saturating_sub(slack) },
             late,
@@ -131,6 +131,7 @@ impl Plan {
                 recent: held + overlap + dice.usize(0..40),
                 quarantine: 10_000,
                 readers,
+                window: dice.u32(1..=2),
             },
             rounds: dice.usize(3..=14),
             zombies,

@@ -57,6 +57,8 @@ pub(super) struct StreamSeen {
     pub(super) cursor: Option<Cursor>,
     /// The stored windows, by number.
     pub(super) windows: BTreeMap<u32, Window>,
+    /// Where the stored cursor was put by the last split.
+    pub(super) split: Option<UnixMs>,
     commits: u64,
     newest: Option<UnixMs>,
     /// By event: acknowledged by which sinks.
@@ -76,6 +78,7 @@ impl Watch {
             StreamSeen {
                 start: None,
                 cursor: None,
+                split: None,
                 commits: 0,
                 newest: None,
                 windows: BTreeMap::new(),
@@ -235,13 +238,15 @@ impl Watch {
                     of.cursor = Some(to.clone());
                 }
                 of.windows = numbered(stored);
+                of.split = step.split.as_ref().map(|split| split.since).or(of.split);
                 let opened = step.split.as_ref().map_or(0, |split| split.windows.len());
                 seen.counted.windows[0] += opened as u64;
                 seen.counted.windows[1] += u64::from(step.window.is_some_and(|of| of.done));
                 if from != to && !of.ends.insert(to.clone()) && matches!(to, Cursor::Token(_)) {
                     wrong.push(format!("the page that leads to {to:?} was committed twice"));
                 }
-                if let (Cursor::Token(from), Cursor::Token(to), false) = (from, to, step.rewound)
+                let leaps = step.rewound || step.split.is_some();
+                if let (Cursor::Token(from), Cursor::Token(to), false) = (from, to, leaps)
                     && Place::read(from).index > Place::read(to).index
                 {
                     wrong.push(format!("{} went back from {from} to {to} without a rewind", step.stream));
