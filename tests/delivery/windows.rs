@@ -55,7 +55,15 @@ impl Limited {
         let limit = |n| NonZeroU32::new(n).unwrap();
         let time = Some(START.plus(DAYS * DAY));
         let budget = Budget::new(Rate { per_minute: limit(600), per_hour: limit(30_000) }, None);
-        Limited { inner, budget, latency, asked: Mutex::default(), refuse: Mutex::default(), time, promises: false }
+        Limited {
+            inner,
+            budget,
+            latency,
+            asked: Mutex::default(),
+            refuse: Mutex::default(),
+            time,
+            promises: false,
+        }
     }
 
     /// The first reads that were asked for: of the live cursor, or of windows.

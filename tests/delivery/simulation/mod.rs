@@ -141,7 +141,7 @@ fn cursor_never_passes_an_unacknowledged_event() {
             && fenced > seeds / 20
             && rewinds > seeds / 2
             && removed > seeds / 4
-            && read > 20 * seeds
+            && read > 10 * seeds
     );
 }
 
