@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use opgraph_state::{Entry, Store};
 
-use super::{Home, pack::Origin};
+use super::{
+    Home,
+    pack::{Kind, Origin},
+};
 use crate::{graph::Written, http::Remedy, page::Coverage, sink::SinkError};
 
 /// Where quarantined shared records are kept: they are of no one stream.
@@ -20,6 +23,10 @@ pub(super) struct Directory {
     pub(super) whole: bool,
     /// Jobs of this run may still be open in directory scopes (plan `scope`).
     pub(super) in_doubt: bool,
+    /// Directory scopes that this run has sent. Of the others nobody knows what
+    /// they hold: a run that was killed may have sent a version that it never
+    /// committed, with another content between two that are the same (plan `scope`).
+    pub(super) sent: HashSet<(u8, Kind)>,
 }
 
 /// A shared record to be sent.
@@ -27,14 +34,25 @@ pub(super) struct Directory {
 pub(super) struct Newest {
     /// Its newest version, wherever that is from.
     pub(super) entry: Entry,
-    /// Whether the content differs from what was sent before.
-    pub(super) changed: bool,
+    /// In what it differs from what was known.
+    pub(super) change: Change,
+}
+
+/// What an upload says of a record, beside what was known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Nothing that is newer.
+    Nothing,
+    /// The same, by something newer.
+    Version,
+    /// Something else, or the first there is.
+    Content,
 }
 
 impl Directory {
     /// Starts with nothing sent.
     pub(super) fn new(whole: bool) -> Directory {
-        Directory { fresh: HashMap::new(), whole, in_doubt: false }
+        Directory { fresh: HashMap::new(), whole, in_doubt: false, sent: HashSet::new() }
     }
 
     /// Answers the newest version of each record that the upload names.
@@ -69,12 +87,13 @@ impl Directory {
             let known = self.fresh.get(&entry.key).or_else(|| stored.get(&entry.key));
             match known {
                 Some(known) if !entry.supersedes(known) => {
-                    newest.push(Newest { entry: known.clone(), changed: false });
+                    newest.push(Newest { entry: known.clone(), change: Change::Nothing });
                 }
                 known => {
-                    let changed = known.is_none_or(|known| known.record != entry.record);
+                    let same = known.is_some_and(|known| known.record == entry.record);
+                    let change = if same { Change::Version } else { Change::Content };
                     self.fresh.insert(entry.key.clone(), entry.clone());
-                    newest.push(Newest { entry: entry.clone(), changed });
+                    newest.push(Newest { entry: entry.clone(), change });
                 }
             }
         }
@@ -133,28 +152,28 @@ mod tests {
     #[test]
     fn the_newest_version_is_sent_whoever_knows_it() {
         // What this run sent before, what the state knows, what the upload
-        // names, and what is sent; whether it differs, and how much is kept.
+        // names, and what is sent; in what it differs, and how much is kept.
         type Told = Option<(&'static str, i64)>;
-        let check = |fresh: Told, stored: Told, named: (&str, i64), expect: (&str, i64), changed, kept| {
+        let check = |fresh: Told, stored: Told, named: (&str, i64), expect: (&str, i64), change, kept| {
             let mut directory = Directory::new(true);
             if let Some((name, at)) = fresh {
                 directory.merge(&coverage(name, at), std::iter::empty());
             }
             let stored = stored.map(|(name, at)| entry(name, at));
             let newest = directory.merge(&coverage(named.0, named.1), stored.into_iter());
-            assert_eq!(newest, [Newest { entry: entry(expect.0, expect.1), changed }]);
+            assert_eq!(newest, [Newest { entry: entry(expect.0, expect.1), change }]);
             assert_eq!(directory.fresh().count(), kept, "what the state knows is forgotten");
         };
-        check(None, None, ("a", 1), ("a", 1), true, 1);
-        check(None, Some(("a", 1)), ("a", 1), ("a", 1), false, 0);
-        check(None, Some(("a", 1)), ("a", 2), ("a", 2), false, 1);
-        check(None, Some(("a", 1)), ("b", 2), ("b", 2), true, 1);
-        check(None, Some(("a", 2)), ("b", 1), ("a", 2), false, 0);
-        check(Some(("a", 2)), None, ("b", 1), ("a", 2), false, 1);
-        check(Some(("a", 2)), None, ("b", 3), ("b", 3), true, 1);
-        check(Some(("a", 2)), Some(("a", 2)), ("b", 1), ("a", 2), false, 0);
-        check(Some(("a", 2)), Some(("c", 5)), ("b", 3), ("c", 5), false, 0);
-        check(Some(("a", 9)), Some(("c", 5)), ("b", 7), ("a", 9), false, 1);
+        check(None, None, ("a", 1), ("a", 1), Change::Content, 1);
+        check(None, Some(("a", 1)), ("a", 1), ("a", 1), Change::Nothing, 0);
+        check(None, Some(("a", 1)), ("a", 2), ("a", 2), Change::Version, 1);
+        check(None, Some(("a", 1)), ("b", 2), ("b", 2), Change::Content, 1);
+        check(None, Some(("a", 2)), ("b", 1), ("a", 2), Change::Nothing, 0);
+        check(Some(("a", 2)), None, ("b", 1), ("a", 2), Change::Nothing, 1);
+        check(Some(("a", 2)), None, ("b", 3), ("b", 3), Change::Content, 1);
+        check(Some(("a", 2)), Some(("a", 2)), ("b", 1), ("a", 2), Change::Nothing, 0);
+        check(Some(("a", 2)), Some(("c", 5)), ("b", 3), ("c", 5), Change::Nothing, 0);
+        check(Some(("a", 9)), Some(("c", 5)), ("b", 7), ("a", 9), Change::Nothing, 1);
     }
 
     #[test]
@@ -176,7 +195,7 @@ mod tests {
         again.list(Listing { removed: [key.clone()].into(), records, ..Listing::default() });
         let stub = again.shared().next().unwrap().clone();
         let newest = directory.merge(&again, [entry("newest", 9)].into_iter());
-        assert_eq!(newest, [Newest { entry: stub.clone(), changed: true }]);
+        assert_eq!(newest, [Newest { entry: stub.clone(), change: Change::Content }]);
         assert_eq!(directory.fresh().collect::<Vec<_>>(), [&stub]);
     }
 }

@@ -20,7 +20,7 @@ const ENOUGH: usize = 1_000_000;
 pub(super) const STRETCH: usize = 64 << 10;
 
 /// The two kinds of record; each has an endpoint of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     Entities,
     Relationships,

@@ -8,7 +8,7 @@ use opgraph_state::{Store, die_at, shard_of};
 use super::{
     Link,
     api::Target,
-    directory::{self, DIRECTORY, Newest},
+    directory::{self, Change, DIRECTORY, Newest},
     ending::Ending,
     feed::{Feed, Sent, after_a_failed_one},
     pack::Kind,
@@ -37,7 +37,7 @@ fn name(prefix: &str, shard: u8, kind: Kind) -> String {
 }
 
 /// Sends each directory scope and vault scope in which something is new,
-/// changed or gone, whole, and returns once all are FINISHED: the entities
+/// changed or gone, or newer than what an earlier run may have left there, whole, and returns once all are FINISHED: the entities
 /// first, because the relationships cross shards. A shard that loses an entity
 /// comes last, when nothing points to it any more.
 ///
@@ -63,9 +63,16 @@ pub(super) async fn send<S: Store>(
     directory.in_doubt = true;
     let present = Arc::new(Present::of(&directory, coverage));
     let mut due = Due::default();
-    // What was set aside has not arrived, though the state knows it.
-    for record in newest.iter().filter(|record| record.changed || coverage.is_retry()) {
-        due.add(record)?;
+    for record in &newest {
+        let is_due = match record.change {
+            Change::Content => true,
+            Change::Version => !directory.sent.contains(&place(record)?),
+            Change::Nothing => false,
+        };
+        // What was set aside has not arrived, though the state knows it.
+        if is_due || coverage.is_retry() {
+            due.add(record)?;
+        }
     }
     if !directory.whole {
         due.add_all(link, &present).await?;
@@ -73,6 +80,9 @@ pub(super) async fn send<S: Store>(
     gone.iter().for_each(|record| due.remove(record));
 
     let Due { entities, relationships, vaults } = due;
+    let of = |kind| move |shard: &u8| (*shard, kind);
+    let known = entities.keys().map(of(Kind::Entities));
+    let known: Vec<_> = known.chain(relationships.keys().map(of(Kind::Relationships))).collect();
     let (last, first): (Shards<'_>, Shards<'_>) =
         entities.into_iter().partition(|(_, gone)| !gone.is_empty());
     let mut sent = Sent::default();
@@ -90,7 +100,14 @@ pub(super) async fn send<S: Store>(
         directory.whole = true;
     }
     directory.in_doubt = false;
+    directory.sent.extend(known);
     Ok(sent)
+}
+
+/// The directory scope of a record that is of no vault.
+fn place(record: &Newest) -> Result<(u8, Kind), SinkError> {
+    let of = directory::head(&record.entry)?.of;
+    Ok((shard_of(&record.entry.key), Kind::of(of.is_relationship())))
 }
 
 /// Shards to be sent, each with what goes from it.
