@@ -22,7 +22,7 @@ pub struct Flags {
     /// The file.
     #[command(flatten)]
     pub file: FileFlags,
-    /// The most memory that the process may take, such as 256MB; overrides the file [env: OPGRAPH_MAX_MEMORY] [default: 256MB]
+    /// The memory that is divided among all tenants, such as 256MB; overrides the file [env: OPGRAPH_MAX_MEMORY] [default: 256MB]
     #[arg(long, value_name = "SIZE")]
     pub max_memory: Option<String>,
     /// The tenant.

@@ -74,7 +74,7 @@ pub const READERS: usize = crate::pipeline::READERS;
 pub struct Config {
     /// Where the state is kept.
     pub state_dir: PathBuf,
-    /// What the process may take, in bytes: enough for its tenants ([`crate::memory`]).
+    /// What is divided among the tenants, in bytes: enough for all of them ([`crate::memory`]).
     pub max_memory: usize,
     /// Whether tokens may go to hosts beyond 1Password's, JupiterOne's and loopback.
     pub allow_custom_hosts: bool,
