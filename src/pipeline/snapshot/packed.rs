@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::source::connect::Item;
 
-/// Items, one behind the other in one text: a quarter of what they take each by itself.
+/// Items, one behind the other in one text: none has memory of its own for each of its texts.
 #[derive(Debug, Default)]
 pub(super) struct Packed {
     text: Vec<u8>,

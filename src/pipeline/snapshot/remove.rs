@@ -48,8 +48,9 @@ pub(super) async fn run<L: Lister, T: Store>(
             left.entry(item.id).or_default().insert(vault.clone());
         }
     }
-    let places = places(with, &left).await?;
-    if places.unsure_of_more || is_unsure_of_vaults(with, listed, &gone).await? {
+    let stays_unlisted = |vault: &String| !listed.contains_key(vault) && !gone.contains(vault);
+    let places = places(with, &left, stays_unlisted).await?;
+    if places.unsure_of_more {
         info!("what is not listed any more stays until all that a killed run has sent is listed or gone");
         return Ok(None);
     }
@@ -158,9 +159,12 @@ struct Places {
 async fn places<L, T: Store>(
     with: &Snapshooting<L, T>,
     left: &BTreeMap<String, BTreeSet<String>>,
+    stays_unlisted: impl Fn(&String) -> bool,
 ) -> Result<Places, Ended> {
     let mut places = Places::default();
     for vault in with.store.listed_vaults(&with.tenant).await? {
+        // One that was never listed whole may not be acknowledged either.
+        places.unsure_of_more |= vault.attribute_version.is_none() && stays_unlisted(&vault.id);
         for item in with.store.listed_items(&with.tenant, &vault.id).await? {
             let Some(vaults) = left.get(&item.id) else {
                 places.unsure_of_more |= !item.is_acknowledged();
@@ -178,17 +182,6 @@ async fn places<L, T: Store>(
         }
     }
     Ok(places)
-}
-
-/// Whether a vault that was announced is not acknowledged, and neither listed nor gone.
-async fn is_unsure_of_vaults<L, T: Store>(
-    with: &Snapshooting<L, T>,
-    listed: &HashMap<String, Vault>,
-    gone: &[String],
-) -> Result<bool, Ended> {
-    let known = with.store.listed_vaults(&with.tenant).await?;
-    let is_left = |id: &String| !listed.contains_key(id) && !gone.contains(id);
-    Ok(known.iter().any(|vault| vault.attribute_version.is_none() && is_left(&vault.id)))
 }
 
 /// Items whose newest record is of a vault they have left.

@@ -37,9 +37,10 @@ fn name(prefix: &str, shard: u8, kind: Kind) -> String {
 }
 
 /// Sends each directory scope and vault scope in which something is new,
-/// changed or gone, or newer than what an earlier run may have left there, whole, and returns once all are FINISHED: the entities
-/// first, because the relationships cross shards. A shard that loses an entity
-/// comes last, when nothing points to it any more.
+/// changed or gone, or newer than what an earlier run may have left there, whole,
+/// and returns once all are FINISHED: the entities first, because the
+/// relationships cross shards. A shard that loses an entity comes last, when
+/// nothing points to it any more.
 ///
 /// Each scope holds all it ever held, from the state, and is finalized as
 /// adding only: it never shrinks, even when the state was lost. But for what is
