@@ -224,9 +224,10 @@ impl<L: Lister, T: Store> Snapshooting<L, T> {
             info!(vault = vault.id, "a vault is not listed any more; gone if the next list says so too");
             lists.missing(vault);
         }
-        let new = decided.changed.iter().filter(|(_, before)| before.is_none());
-        self.announce(new.map(|(vault, _)| InventoryChange::Vault(list::unfinished(vault, None))).collect())
-            .await?;
+        // One that is back is known to be, whatever comes of its items: only lists in a row make it gone.
+        let new = decided.changed.iter().filter(|(_, before)| before.as_ref().is_none_or(|it| it.missing > 0));
+        let new = new.map(|(vault, before)| list::unfinished(vault, before.as_ref()));
+        self.announce(new.map(InventoryChange::Vault).collect()).await?;
         let mut failed = None;
         for (vault, before) in &decided.changed {
             match lists.list(vault, before.as_ref()).await {

@@ -115,3 +115,26 @@ async fn what_a_removal_took_out_before_its_run_ended_is_there_again_when_it_is_
     }
     assert!(lost >= 2, "only {lost} removals were lost on their way back");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_vault_that_is_back_is_known_to_be_even_if_its_items_are_never_acknowledged() {
+    let place = Place::new();
+    place.fake.with(|account| {
+        account.vault("v", &["a"]);
+        account.vault("w", &["b"]);
+    });
+    place.whole().await;
+    let away = place.fake.with(|account| account.vaults.remove("v").unwrap());
+    place.whole().await;
+    place.fake.with(|account| account.vaults.insert("v".to_owned(), away));
+    place.sink.fail([Fault::Reject]);
+    assert!(place.snapshot().await.0.is_err());
+    place.sink.held().faults.clear();
+    // Twice it was not listed, with a list in between that names it.
+    place.fake.with(|account| account.vaults.remove("v"));
+    place.whole().await;
+    assert!(place.held().contains_key("one_password_vault:v"));
+    place.whole().await;
+    assert!(!place.held().contains_key("one_password_vault:v"));
+    place.is_exact().await;
+}

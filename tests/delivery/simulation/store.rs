@@ -21,7 +21,7 @@ pub(super) struct Watched {
 impl Watched {
     /// Takes or refuses a commit, and has the watch judge it.
     async fn decide(&self, commit: Commit) -> Result<(), StoreError> {
-        let World { watch, truth, .. } = &*self.world;
+        let World { watch, truth, vaults, .. } = &*self.world;
         let legal = watch.committing(&commit);
         if legal {
             self.nothing_is_new_twice(&commit).await;
@@ -33,6 +33,7 @@ impl Watched {
             Ok(()) => {
                 let stored = self.inner.checkpoints().await?;
                 watch.committed(truth, self.world.now(), &commit, &stored[TENANT]);
+                vaults.committed(&commit);
             }
             Err(why) => {
                 watch.failing(commit.epoch);

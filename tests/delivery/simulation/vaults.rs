@@ -14,7 +14,7 @@ use opgraph::{
         connect::{Item, Labels, Vault, records},
     },
 };
-use opgraph_state::{Commit, Epoch, ListedItem};
+use opgraph_state::{Commit, Epoch, InventoryChange, ListedItem};
 use tokio::time::{Instant, sleep};
 
 use super::world::World;
@@ -48,7 +48,7 @@ struct Account {
 struct Absence {
     /// None: until now.
     until: Option<Instant>,
-    /// Complete lists of vaults answered meanwhile.
+    /// Complete lists of vaults that were without it, since the state knows of one with it.
     lists: u32,
 }
 
@@ -80,7 +80,7 @@ impl Account {
         self.happen(&mut dice);
         let after: BTreeSet<String> = self.truth(false).into_keys().collect();
         for key in before.difference(&after) {
-            self.absences.insert(key.clone(), Absence::default());
+            self.absences.entry(key.clone()).or_default().until = None;
         }
         for key in after.difference(&before) {
             if let Some(absence) = self.absences.get_mut(key) {
@@ -197,6 +197,19 @@ impl Vaults {
             active.map(|item| (item.id.clone(), item.version.unwrap())).collect()
         };
         self.account().there.iter().map(|(id, (_, items))| (id.clone(), active(items))).collect()
+    }
+
+    /// A commit was taken: the vaults it knows as listed have been missing from no list since.
+    pub(super) fn committed(&self, commit: &Commit) {
+        let mut account = self.account();
+        for change in &commit.inventory {
+            if let InventoryChange::Vault(vault) = change
+                && vault.missing == 0
+                && let Some(absence) = account.absences.get_mut(&format!("one_password_vault:{}", vault.id))
+            {
+                absence.lists = 0;
+            }
+        }
     }
 
     /// What is wrong with a commit that removes: each place of an item must have
