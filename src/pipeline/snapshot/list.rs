@@ -91,10 +91,10 @@ impl<'a, L: Lister, T: Store> Lists<'a, L, T> {
         }
         with.meter.snapshots.items.add(items.active);
 
-        let Items { changed, packed, gone, details: mut all_opened, .. } = items;
+        let Items { changed, mut packed, gone, details: mut all_opened, .. } = items;
         let mut whole = true;
         for chunk in changed.chunks(CHUNK) {
-            let chunk = packed.items(chunk);
+            let chunk = packed.take(chunk);
             let new = chunk.iter().filter(|item| !known.contains_key(item.id.as_str()));
             let announced = new.map(|item| InventoryChange::Item(ListedItem::announced(&vault.id, &item.id)));
             with.announce(announced.collect()).await?;
