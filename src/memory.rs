@@ -46,7 +46,7 @@ const FLYING: usize = 4 * MIB;
 /// Bytes of request bodies of one tenant that may wait for a job.
 const WAITING: usize = 6 * MIB;
 /// The state's cache.
-const CACHE: usize = 32 * MIB;
+const CACHE: usize = 16 * MIB;
 
 /// What was configured is less than the process can do with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,7 +83,7 @@ fn many(tenants: usize) -> String {
 /// | each of 15 more tenants at work        |                 |                    | 4 MB        |
 /// | a tenant that is only polled           |                 |                    | 40 KB       |
 /// | then, of what is left:                 |                 |                    |             |
-/// | the state's cache                      | 1/8             |                    | at most 32 MB |
+/// | the state's cache                      | 1/8             |                    | at most 16 MB |
 /// | ids that dedup remembers               | 3/8             | 16.5 MB            | an even part, at least 1 MB |
 /// | pages between the fetchers and the sink | 1/4            | 8 MB               | half of an even part |
 /// | request bodies in flight               | 1/8             | 4 MB               | half of an even part |
