@@ -37,14 +37,15 @@ const ID: usize = 21;
 const STREAMS: usize = 3;
 /// Ids of a stream that dedup remembers, at most and at least.
 const IDS: (usize, usize) = (262_144, 16_384);
-/// Bytes of pages that one tenant may have in flight.
-const PAGES: usize = 8 * MIB;
+/// Bytes of pages that one tenant may have in flight: a full one, mapped, beside
+/// those that the fetchers hold. More make nothing faster (docs/PERFORMANCE.md).
+const PAGES: usize = 3 * MIB;
 /// The text of a full page: 1,000 events of 577 bytes (docs/PERFORMANCE.md).
 const TEXT: usize = 577_000;
 /// Bytes of request bodies that one tenant may have in flight.
 const FLYING: usize = 4 * MIB;
 /// Bytes of request bodies of one tenant that may wait for a job.
-const WAITING: usize = 6 * MIB;
+const WAITING: usize = 2 * MIB;
 /// The state's cache.
 const CACHE: usize = 16 * MIB;
 
@@ -85,9 +86,9 @@ fn many(tenants: usize) -> String {
 /// | then, of what is left:                 |                 |                    |             |
 /// | the state's cache                      | 1/8             |                    | at most 16 MB |
 /// | ids that dedup remembers               | 3/8             | 16.5 MB            | an even part, at least 1 MB |
-/// | pages between the fetchers and the sink | 1/4            | 8 MB               | half of an even part |
+/// | pages between the fetchers and the sink | 1/4            | 3 MB               | half of an even part |
 /// | request bodies in flight               | 1/8             | 4 MB               | half of an even part |
-/// | request bodies that wait for a job     | 1/8             | 6 MB               | half of an even part |
+/// | request bodies that wait for a job     | 1/8             | 2 MB               | half of an even part |
 #[derive(Clone, Debug)]
 pub struct Memory {
     max: usize,
@@ -97,6 +98,7 @@ pub struct Memory {
     pages: Divided,
     flying: Divided,
     waiting: Divided,
+    readers: usize,
     texts: Texts,
 }
 
@@ -169,6 +171,7 @@ impl Memory {
             pages: Divided::new(left / 4, tenants, PAGES),
             flying: Divided::new(left / 8, tenants, FLYING),
             waiting: Divided::new(left / 8, tenants, WAITING),
+            readers: ((left / 4 / tenants).saturating_sub(PAGES) / STREAMS / TEXT).clamp(1, READERS),
             texts: Texts::default(),
         }
     }
@@ -181,7 +184,7 @@ impl Memory {
         self.pages.seat(more, &as_divided.pages);
         self.flying.seat(more, &as_divided.flying);
         self.waiting.seat(more, &as_divided.waiting);
-        (self.ids, self.tenants) = (as_divided.ids, tenants);
+        (self.ids, self.readers, self.tenants) = (as_divided.ids, as_divided.readers, tenants);
     }
 
     /// What the process may take unless configured: enough for so many tenants.
@@ -209,10 +212,10 @@ impl Memory {
         Limits { bytes: self.pages.own + self.pages.most, recent: self.ids, ..Limits::default() }
     }
 
-    /// How many readers a stream's past has, unless configured. Each may hold a
-    /// page beyond the allowance: no more of these than would fill what is the tenant's own.
+    /// How many readers a stream's past has, unless configured. Each may hold a page
+    /// beyond the allowance: as many as an even part of the memory for pages has room for.
     pub fn readers(&self) -> usize {
-        (self.pages.own / STREAMS / TEXT).clamp(1, READERS)
+        self.readers
     }
 
     /// Bytes of one tenant's pages between the fetchers and the sink.
@@ -297,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_beyond_the_allowance_are_no_more_than_another_allowance() {
+    fn pages_beyond_the_allowance_have_room_beside_it() {
         let readers = |max, tenants| Memory::divide(max, tenants).unwrap().readers();
         assert_eq!(readers(MAX_MEMORY, 1), READERS);
         assert_eq!(readers(2 << 30, 20), READERS);
@@ -306,7 +309,8 @@ mod tests {
         for tenants in 1..100 {
             let memory = Memory::divide(1 << 30, tenants).unwrap();
             let beyond = if memory.readers() > 1 { memory.readers() * STREAMS * TEXT } else { 0 };
-            assert!(beyond <= memory.pages.own, "{tenants} tenants");
+            let even = memory.pages.own + memory.pages.common.bytes() / tenants;
+            assert!(beyond + memory.pages.own <= even, "{tenants} tenants");
         }
     }
 

@@ -2,15 +2,20 @@
 
 /// From this size on, a buffer is given back to the system when it is freed.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const LARGE: i32 = 128 * 1024;
+const LARGE: i32 = 256 * 1024;
+/// So much may be free at the end of the heap.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const TOP: i32 = 512 * 1024;
 
-/// Has glibc give large buffers back at once, always.
+/// Has glibc give large buffers back at once, always, and keep one heap for all threads.
 ///
-/// Left alone, it raises the size from which it does so each time such a buffer
-/// is freed, up to 32 MB, and then keeps pages and request bodies on the heaps
-/// of whatever threads held them: three times the memory after two minutes
-/// (docs/PERFORMANCE.md). Call it before any thread is started.
-pub(super) fn give_large_buffers_back() {
+/// Left alone, it raises the size from which it gives back each time such a
+/// buffer is freed, up to 32 MB, and then keeps pages and request bodies on the
+/// heaps of whatever threads held them: three times the memory after two minutes.
+/// And what one thread makes and another lets go of, as everything in the state
+/// is, leaves holes in the heap of the first: a third of the memory of a long
+/// list (docs/PERFORMANCE.md). Call it before any thread is started.
+pub(super) fn keep_little() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
         // SAFETY: mallopt takes two integers and has no memory safety
@@ -19,7 +24,8 @@ pub(super) fn give_large_buffers_back() {
         #[expect(unsafe_code, reason = "glibc offers this setting through no safe interface")]
         unsafe {
             libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
-            libc::mallopt(libc::M_TRIM_THRESHOLD, LARGE);
+            libc::mallopt(libc::M_TRIM_THRESHOLD, TOP);
+            libc::mallopt(libc::M_ARENA_MAX, 1);
         }
     }
 }

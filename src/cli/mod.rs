@@ -75,7 +75,7 @@ use crate::{admin::Warnings, secret::protect_process};
 /// Exit codes: 0 done · 2 configuration · 3 credentials refused · 4 state in
 /// use or damaged · 5 stopped by a guard · 1 anything else.
 pub fn main() -> ExitCode {
-    memory::give_large_buffers_back();
+    memory::keep_little();
     let cli = Cli::parse();
     let (screen, warnings) = (Screen::new(), Warnings::default());
     let result = protect_process()

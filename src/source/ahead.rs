@@ -4,7 +4,8 @@
 //! each ends with a page that is not full, and may need another answer to say so.
 //! An account with little to read must not pay for that. So a past is read by
 //! the live cursor until some pages tell that much of it is ahead, and is cut into
-//! windows that hold many pages each.
+//! windows that hold many pages each. And more readers only help where answers are
+//! what takes the time: a chain that waits for the stages below is fast enough.
 //!
 //! What is told here decides about speed alone. Wherever a past is cut, and
 //! however wrong the guess is, nothing is left out.
@@ -30,19 +31,30 @@ const EACH: u64 = 12;
 /// of its events may be late, or by clocks that are wrong, and it is still near.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
-    middles: VecDeque<UnixMs>,
+    last: VecDeque<Told>,
     /// How many pages there were in all.
     read: u64,
 }
 
+/// What a page tells.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    middle: UnixMs,
+    /// How long the answer was waited for.
+    asked: Duration,
+    /// How long it was, before that, until the page before had been taken.
+    taken: Duration,
+}
+
 impl Ahead {
-    /// Takes the next page; one without a readable time tells nothing.
-    pub(super) fn add(&mut self, middle: Option<UnixMs>) {
+    /// Takes the next page, how long its answer was waited for, and how long it
+    /// took until the page before it was taken; one without a readable time tells nothing.
+    pub(super) fn add(&mut self, middle: Option<UnixMs>, asked: Duration, taken: Duration) {
         let Some(middle) = middle else { return };
-        if self.middles.len() == TELLING {
-            self.middles.pop_front();
+        if self.last.len() == TELLING {
+            self.last.pop_front();
         }
-        self.middles.push_back(middle);
+        self.last.push_back(Told { middle, asked, taken });
         self.read += 1;
     }
 
@@ -58,13 +70,18 @@ impl Ahead {
     /// |---------|---------------------------------------------------------|--------------------|
     /// | 1       | any                                                     | none               |
     /// | more    | nobody can tell yet                                     | none               |
+    /// | more    | any, and waiting until pages are taken takes longer than waiting for answers | none: more readers would wait as well |
     /// | more    | fewer than two windows hold                             | none               |
     /// | more    | more, and in less time than is read again                | none: they cost more than they save |
     /// | more    | more, into more than six windows for each page read     | none: it reads on, up to the eighth page |
     /// | more    | more                                                    | as many as hold them; where readers take turns, each as many; 12 a reader at most |
     pub(super) fn windows(&self, from: UnixMs, to: UnixMs, readers: usize, pages: u32) -> Option<u32> {
-        let (first, last) = (*self.middles.front()?, *self.middles.back()?);
-        if readers < 2 || self.middles.len() < TELLING || to.since(last) < last.since(from) {
+        let (first, last) = (self.last.front()?.middle, self.last.back()?.middle);
+        if readers < 2 || self.last.len() < TELLING || to.since(last) < last.since(from) {
+            return None;
+        }
+        let all = |time: fn(&Told) -> Duration| self.last.iter().map(time).sum::<Duration>();
+        if all(|told| told.asked) < all(|told| told.taken) {
             return None;
         }
         let took = last.since(first).max(Duration::from_millis(1));
@@ -83,10 +100,15 @@ mod tests {
 
     const HOUR: i64 = 3_600_000;
 
+    /// A page is read of which nothing is known but its time.
+    fn read(ahead: &mut Ahead, middle: Option<UnixMs>) {
+        ahead.add(middle, Duration::ZERO, Duration::ZERO);
+    }
+
     /// A page an hour has been read, from hour 0 on.
     fn hourly(pages: i64) -> Ahead {
         let mut ahead = Ahead::default();
-        (0..pages).for_each(|hour| ahead.add(Some(UnixMs(hour * HOUR))));
+        (0..pages).for_each(|hour| read(&mut ahead, Some(UnixMs(hour * HOUR))));
         ahead
     }
 
@@ -123,16 +145,36 @@ mod tests {
         let mut ahead = hourly(3);
         let windows = |ahead: &Ahead| ahead.windows(UnixMs(0), UnixMs(1000 * HOUR), 2, 100);
         assert_eq!(windows(&ahead), Some(10));
-        ahead.add(None);
+        read(&mut ahead, None);
         assert_eq!(windows(&ahead), Some(10));
         // It has become quiet: a page takes ten days.
-        [240, 480, 720].into_iter().for_each(|hour| ahead.add(Some(UnixMs(hour * HOUR))));
+        [240, 480, 720].into_iter().for_each(|hour| read(&mut ahead, Some(UnixMs(hour * HOUR))));
         assert_eq!(ahead.windows(UnixMs(700 * HOUR), UnixMs(1000 * HOUR), 2, 1), None);
         // And busy, all at once.
-        (0..3).for_each(|_| ahead.add(Some(UnixMs(730 * HOUR))));
-        assert!(ahead.middles.len() == TELLING && ahead.read == 9);
+        (0..3).for_each(|_| read(&mut ahead, Some(UnixMs(730 * HOUR))));
+        assert!(ahead.last.len() == TELLING && ahead.read == 9);
         assert_eq!(ahead.windows(UnixMs(700 * HOUR), UnixMs(1000 * HOUR), 2, 100), Some(24));
         ahead.forget();
         assert_eq!(windows(&ahead), None);
+    }
+
+    #[test]
+    fn a_chain_that_waits_for_the_stages_below_is_not_cut() {
+        let told = |asked: [u64; 3], taken: [u64; 3]| {
+            let mut ahead = Ahead::default();
+            for (hour, (asked, taken)) in (0..).zip(asked.into_iter().zip(taken)) {
+                ahead.add(
+                    Some(UnixMs(hour * HOUR)),
+                    Duration::from_millis(asked),
+                    Duration::from_millis(taken),
+                );
+            }
+            ahead.windows(UnixMs(0), UnixMs(102 * HOUR), 4, 10)
+        };
+        assert_eq!(told([300, 300, 300], [0, 5, 5]), Some(12));
+        assert_eq!(told([2, 2, 2], [0, 10, 12]), None);
+        // The three pages together decide.
+        assert_eq!(told([300, 5, 5], [0, 100, 100]), Some(12));
+        assert_eq!(told([5, 5, 5], [0, 0, 16]), None);
     }
 }

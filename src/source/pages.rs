@@ -6,7 +6,7 @@ use futures::stream;
 use opgraph_state::{
     Advance, Checkpoint, Cursor, Quarantined, SHORTEST, Split, UnixMs, Window, die_at, overlap_of,
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::{Source, ahead::Ahead, past::Past, windows};
@@ -86,6 +86,7 @@ pub fn pages<S: Source>(reading: Reading<S>) -> (impl Pages, Vec<impl Pages>) {
     let reader = Reader {
         behind: cursor.instant().or(safe(newest_event, since)),
         ahead: Ahead::default(),
+        given: Instant::now(),
         at: cursor,
         newest: newest_event,
         latest: None,
@@ -100,8 +101,11 @@ pub fn pages<S: Source>(reading: Reading<S>) -> (impl Pages, Vec<impl Pages>) {
         past: Splitting(past),
         reading,
     };
-    let live =
-        stream::try_unfold(reader, async |mut reader| Ok(reader.next().await?.map(|page| (page, reader))));
+    let live = stream::try_unfold(reader, async |mut reader| {
+        let page = reader.next().await?;
+        reader.given = Instant::now();
+        Ok(page.map(|page| (page, reader)))
+    });
     (live, beside)
 }
 
@@ -122,6 +126,8 @@ struct Reader<S> {
     /// ahead is left to them.
     behind: Option<UnixMs>,
     ahead: Ahead,
+    /// When the last page was given.
+    given: Instant,
     /// What has been reached for certain.
     newest: Option<UnixMs>,
     /// The latest event read in this run.
@@ -144,6 +150,7 @@ struct Reader<S> {
 impl<S: Source> Reader<S> {
     /// Reads until there is a page, or the end.
     async fn next(&mut self) -> Result<Option<Page<Events>>, Failure> {
+        let taken = self.given.elapsed();
         loop {
             let opened = std::mem::take(&mut self.opened);
             let all = opened.len();
@@ -159,13 +166,15 @@ impl<S: Source> Reader<S> {
                     Pace::Every(interval) => sleep(interval).await,
                 }
             }
+            let asked = Instant::now();
             match self.reading.source.page(self.reading.stream, &self.at).await {
                 Ok(read) => {
                     die_at!("fetch.decoded");
+                    let asked = asked.elapsed();
                     if matches!(self.at, Cursor::Token(_)) {
                         self.rewinds = 0;
                     }
-                    if let Some(page) = self.page(read) {
+                    if let Some(page) = self.page(read, asked, taken) {
                         return Ok(Some(page));
                     }
                 }
@@ -175,8 +184,9 @@ impl<S: Source> Reader<S> {
         }
     }
 
-    /// Turns an answer into a page; none if it stands for no step.
-    fn page(&mut self, read: Read) -> Option<Page<Events>> {
+    /// Turns an answer into a page; none if it stands for no step. With how long it
+    /// was waited for, and how long it took until the page before was taken.
+    fn page(&mut self, read: Read, asked: Duration, taken: Duration) -> Option<Page<Events>> {
         let Reading { source, stream, clock, meter, .. } = &*self.reading;
         let Read { mut events, rejected, next, has_more } = read;
         if !rejected.is_empty() {
@@ -202,7 +212,7 @@ impl<S: Source> Reader<S> {
         counted.duplicates.add((before - events.len()) as u64);
 
         if !self.caught_up {
-            self.ahead.add(events.middle().map(|at| at.min(now)));
+            self.ahead.add(events.middle().map(|at| at.min(now)), asked, taken);
         }
         // A clock that is ahead somewhere must not hide what is still to come.
         let newest = events.newest().map(|at| at.min(now));
