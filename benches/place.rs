@@ -44,6 +44,7 @@ pub fn furnish(dir: &Path, access: &Access, sink: Sink) -> Result<PathBuf, Faile
     private("opgraph.toml", &configuration(access, sink))
 }
 
+/// With one reader: answers come at once here, and what windows save is waiting for them.
 fn configuration(access: &Access, sink: Sink) -> String {
     let Access { url, account, instance, .. } = access;
     let sink = match sink {
@@ -63,6 +64,7 @@ polling_interval = "DISABLED"
 base_url = "{url}"
 token = {{ file = "events" }}
 limits = {{ per_minute = 1000000, per_hour = 50000000 }}
+readers = 1
 {sink}"#
     )
 }
