@@ -44,6 +44,9 @@ const PAGES: usize = 3 * MIB;
 const TEXT: usize = 577_000;
 /// Bytes of request bodies that one tenant may have in flight.
 const FLYING: usize = 4 * MIB;
+/// The least that a request body is let grow to: a request costs as much as packing
+/// a hundred events does.
+const BODY: usize = 128 * KIB;
 /// Bytes of request bodies of one tenant that may wait for a job.
 const WAITING: usize = 2 * MIB;
 /// The state's cache.
@@ -98,6 +101,7 @@ pub struct Memory {
     pages: Divided,
     flying: Divided,
     waiting: Divided,
+    body: usize,
     readers: usize,
     texts: Texts,
 }
@@ -171,6 +175,7 @@ impl Memory {
             pages: Divided::new(left / 4, tenants, PAGES),
             flying: Divided::new(left / 8, tenants, FLYING),
             waiting: Divided::new(left / 8, tenants, WAITING),
+            body: (left / 8 / tenants).max(BODY),
             readers: ((left / 4 / tenants).saturating_sub(PAGES) / STREAMS / TEXT).clamp(1, READERS),
             texts: Texts::default(),
         }
@@ -184,7 +189,8 @@ impl Memory {
         self.pages.seat(more, &as_divided.pages);
         self.flying.seat(more, &as_divided.flying);
         self.waiting.seat(more, &as_divided.waiting);
-        (self.ids, self.readers, self.tenants) = (as_divided.ids, as_divided.readers, tenants);
+        (self.ids, self.body, self.readers) = (as_divided.ids, as_divided.body, as_divided.readers);
+        self.tenants = tenants;
     }
 
     /// What the process may take unless configured: enough for so many tenants.
@@ -228,6 +234,12 @@ impl Memory {
         self.texts.clone()
     }
 
+    /// Bytes that a request body may grow to: one that is not full yet is no smaller
+    /// in memory than one in flight.
+    pub fn body(&self) -> usize {
+        self.body
+    }
+
     /// Bytes of one tenant's request bodies in flight.
     pub fn flying(&self) -> Allowance {
         self.flying.allowance()
@@ -256,8 +268,10 @@ mod tests {
         assert_eq!((memory.ids, memory.pages.own), (IDS.0, PAGES));
         assert_eq!((memory.flying.own, memory.waiting.own), (FLYING, WAITING));
         assert_eq!(memory.keep(JupiterOneSettings::LIMITS), JupiterOneSettings::LIMITS);
+        assert!(memory.body() > 1_000_000);
         let shared = Memory::divide(MAX_MEMORY, 100).unwrap();
         assert_eq!(shared.keep(JupiterOneSettings::LIMITS).events, IDS.1 as u64 * 2 / 5);
+        assert!((BODY..1_000_000).contains(&shared.body()));
     }
 
     #[test]

@@ -1,16 +1,41 @@
 //! Request bodies: written piece by piece, compressed as they come.
 
-use std::{borrow::Cow, fmt, io::Read};
+use std::{
+    borrow::Cow,
+    fmt,
+    io::Read,
+    sync::{Mutex, PoisonError},
+};
 
 use bytes::Bytes;
-use flate2::{Compress, Compression, FlushCompress, Status, read::GzDecoder};
+use flate2::{Compress, Compression, Crc, FlushCompress, Status, read::GzDecoder};
 
 /// Text that is compressed at once: a call costs as much as hundreds of bytes
 /// do, and what was just written is still in the processor's cache.
 const CHUNK: usize = 32 << 10;
 
-/// zlib's largest window, as base-two logarithm.
-const WINDOW: u8 = 15;
+/// What stands before the compressed text (RFC 1952, 2.3): deflate, no name, no
+/// time, the fastest level, some system.
+const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
+
+/// Compressors that nobody is using: 300 KB each, so all writers share them.
+static IDLE: Mutex<Vec<Compress>> = Mutex::new(Vec::new());
+/// How many of them are kept: as many as are at work at one moment on few cores.
+const MOST_IDLE: usize = 4;
+
+/// Has nothing of what was compressed before in it.
+fn compressor() -> Compress {
+    let idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    idle.unwrap_or_else(|| Compress::new(Compression::new(1), false))
+}
+
+fn give_back(mut compressor: Compress) {
+    compressor.reset();
+    let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+    if idle.len() < MOST_IDLE {
+        idle.push(compressor);
+    }
+}
 
 /// A JSON request body, compressed or not. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -71,7 +96,8 @@ impl Body {
 ///
 /// Of a compressed body no more than a few KB of text are in memory at any
 /// time, and about a sixth of the rest. Nothing is allocated before the first
-/// push; then the compressor takes about 300 KB, for as long as this lives.
+/// push. There is a compressor from the first [`CHUNK`] of text on, until the
+/// body is closed or the writer [rests](BodyWriter::rest).
 pub struct BodyWriter {
     /// All of the text if it is sent as it is, else what is not compressed yet.
     text: Vec<u8>,
@@ -79,6 +105,8 @@ pub struct BodyWriter {
     len: usize,
     gzip: bool,
     compress: Option<Compress>,
+    /// Of the text that is compressed.
+    check: Crc,
     compressed: Vec<u8>,
     /// Memory for the next body; nothing is in it.
     next: Vec<u8>,
@@ -88,7 +116,7 @@ impl BodyWriter {
     /// Makes a writer of bodies that are compressed, or not.
     pub fn new(gzip: bool) -> BodyWriter {
         let [text, compressed, next] = [const { Vec::new() }; 3];
-        BodyWriter { text, len: 0, gzip, compress: None, compressed, next }
+        BodyWriter { text, len: 0, gzip, compress: None, check: Crc::new(), compressed, next }
     }
 
     /// Adds text.
@@ -134,6 +162,15 @@ impl BodyWriter {
         self.next = emptied;
     }
 
+    /// Lets go of the compressor: who knows when there is more text. The next one
+    /// goes on behind a byte's end, with nothing to refer back to (RFC 1951, 3.2.3).
+    pub fn rest(&mut self) {
+        if self.compress.is_some() {
+            self.compress(&[], FlushCompress::Sync);
+            self.compress.take().into_iter().for_each(give_back);
+        }
+    }
+
     /// The body so far; the next one starts empty.
     pub fn close(&mut self) -> Body {
         self.len = 0;
@@ -142,9 +179,10 @@ impl BodyWriter {
             return Body::plain(std::mem::replace(&mut self.text, next));
         }
         self.compress_waiting(FlushCompress::Finish);
-        if let Some(compress) = &mut self.compress {
-            compress.reset();
-        }
+        self.compress.take().into_iter().for_each(give_back);
+        let check = std::mem::take(&mut self.check);
+        self.compressed.extend(check.sum().to_le_bytes());
+        self.compressed.extend(check.amount().to_le_bytes());
         Body { bytes: std::mem::replace(&mut self.compressed, next).into(), gzip: true }
     }
 
@@ -157,7 +195,11 @@ impl BodyWriter {
     }
 
     fn compress(&mut self, mut text: &[u8], flush: FlushCompress) {
-        let compress = self.compress.get_or_insert_with(|| Compress::new_gzip(Compression::new(1), WINDOW));
+        if self.compressed.is_empty() {
+            self.compressed.extend(HEADER);
+        }
+        self.check.update(text);
+        let compress = self.compress.get_or_insert_with(compressor);
         loop {
             self.compressed.reserve(CHUNK / 2);
             let before = compress.total_in();
@@ -167,6 +209,8 @@ impl BodyWriter {
             text = &text[(compress.total_in() - before) as usize..];
             let done = match flush {
                 FlushCompress::Finish => status == Status::StreamEnd,
+                // All of it is out once there was room to spare.
+                FlushCompress::Sync => self.compressed.len() < self.compressed.capacity(),
                 _ => text.is_empty(),
             };
             if done {
@@ -203,6 +247,34 @@ mod tests {
         }
         assert_eq!(&*Body::gzip(b"").text(), b"");
         assert_eq!(&*Body::plain("{}").text(), b"{}");
+    }
+
+    #[test]
+    fn a_body_whose_writer_rested_is_the_same_text_and_hardly_longer() {
+        let text: String = (0..40_000).map(|n| format!("{{\"_key\":\"k{}\"}},", n * n)).collect();
+        let mut writer = BodyWriter::new(true);
+        writer.push(&text);
+        let whole = writer.close();
+        for piece in [CHUNK - 1, CHUNK, 2 * CHUNK + 1] {
+            for part in text.as_bytes().chunks(piece) {
+                writer.push(part);
+                writer.rest();
+                assert!(writer.compress.is_none());
+                writer.rest();
+            }
+            let body = writer.close();
+            assert!(body.text() == text.as_bytes(), "{piece}");
+            assert!(body.len() < whole.len() / 10 * 12, "{piece}: {} and {}", body.len(), whole.len());
+        }
+        // Of one member, as gzip itself writes it: who reads only the first reads all.
+        let mut read = Vec::new();
+        writer.push(&text);
+        writer.rest();
+        writer.push(&text);
+        let body = writer.close();
+        flate2::bufread::GzDecoder::new(&*body.bytes).read_to_end(&mut read).unwrap();
+        assert_eq!(read.len(), 2 * text.len());
+        assert!(IDLE.lock().unwrap().len() <= MOST_IDLE);
     }
 
     #[test]

@@ -71,7 +71,8 @@ impl<S: Store> Feed<S> {
         stream: Option<Origin>,
         ending: Ending,
     ) -> Feed<S> {
-        let packer = |kind| Packer::new(kind, link.api.settings.gzip, LARGEST_BODY);
+        let settings = &link.api.settings;
+        let packer = |kind| Packer::new(kind, settings.gzip, LARGEST_BODY).with_enough(settings.enough);
         Feed {
             link: Arc::clone(link),
             target,
@@ -119,6 +120,7 @@ impl<S: Store> Feed<S> {
                 }
             }
         }
+        self.packer(kind).rest();
         Ok(())
     }
 

@@ -95,6 +95,8 @@ pub struct JupiterOneSettings {
     /// Request bodies in flight, over all jobs. Each takes up to 1 MB of memory,
     /// or what a larger record does.
     pub in_flight: usize,
+    /// Bytes on the wire after which a body is sent: 1,000,000 where there is memory for them.
+    pub enough: usize,
     /// Bytes of bodies in flight.
     pub flying: Allowance,
     /// Bytes of bodies that wait for a job to be opened, while the last one is
@@ -125,8 +127,9 @@ impl JupiterOneSettings {
             gzip: true,
             job_events: true,
             in_flight: 4,
+            enough: pack::ENOUGH,
             flying: Allowance::alone(4 << 20),
-            waiting: Allowance::alone(6 << 20),
+            waiting: Allowance::alone(2 << 20),
             limits: JupiterOneSettings::LIMITS,
             retry: Pauses { first: Duration::from_millis(500), longest: Duration::from_secs(60) },
             poll: Pauses { first: Duration::from_millis(100), longest: Duration::from_secs(30) },

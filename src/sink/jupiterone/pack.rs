@@ -11,10 +11,10 @@ use crate::{
 /// SDK stays at this number, and whether compression counts is not documented.
 pub(super) const LARGEST_BODY: usize = 5_000_000;
 
-/// Bytes on the wire after which a body is sent. A compressed one of
-/// [`LARGEST_BODY`] has fewer; one that is sent as it is would take as much
-/// memory as it has text, several times over.
-const ENOUGH: usize = 1_000_000;
+/// Bytes on the wire after which a body is sent, where there is memory for such
+/// bodies. A compressed one of [`LARGEST_BODY`] has fewer; one that is sent as it
+/// is would take as much memory as it has text, several times over.
+pub(super) const ENOUGH: usize = 1_000_000;
 
 /// Text of a page's records that is packed at once: enough to be compressed where it lies.
 pub(super) const STRETCH: usize = 64 << 10;
@@ -208,6 +208,7 @@ pub(super) struct Packer {
     kind: Kind,
     gzip: bool,
     limit: usize,
+    enough: usize,
     text: BodyWriter,
     pieces: Pieces,
 }
@@ -219,7 +220,17 @@ pub(super) struct TooLarge;
 impl Packer {
     /// Makes a packer for bodies of at most `limit` bytes of text, compressed or not.
     pub(super) fn new(kind: Kind, gzip: bool, limit: usize) -> Packer {
-        Packer { kind, gzip, limit, text: BodyWriter::new(gzip), pieces: Pieces::default() }
+        Packer { kind, gzip, limit, enough: ENOUGH, text: BodyWriter::new(gzip), pieces: Pieces::default() }
+    }
+
+    /// Sends a body after so many bytes on the wire.
+    pub(super) fn with_enough(self, enough: usize) -> Packer {
+        Packer { enough, ..self }
+    }
+
+    /// Keeps no more memory than the body so far takes: who knows when there is more.
+    pub(super) fn rest(&mut self) {
+        self.text.rest();
     }
 
     /// Adds a record with `labels` (more members, each with a comma before it)
@@ -265,7 +276,7 @@ impl Packer {
 
     /// Whether a body is sent before so many bytes more come into it.
     fn is_enough(&self, more: usize) -> bool {
-        self.text.on_wire() + usize::from(!self.gzip) * more > ENOUGH
+        self.text.on_wire() + usize::from(!self.gzip) * more > self.enough
     }
 
     /// The body so far, if there is anything in it.
