@@ -225,7 +225,8 @@ impl<L: Lister, T: Store> Snapshooting<L, T> {
             lists.missing(vault);
         }
         // One that is back is known to be, whatever comes of its items: only lists in a row make it gone.
-        let new = decided.changed.iter().filter(|(_, before)| before.as_ref().is_none_or(|it| it.missing > 0));
+        let new =
+            decided.changed.iter().filter(|(_, before)| before.as_ref().is_none_or(|it| it.missing > 0));
         let new = new.map(|(vault, before)| list::unfinished(vault, before.as_ref()));
         self.announce(new.map(InventoryChange::Vault).collect()).await?;
         let mut failed = None;
