@@ -98,6 +98,25 @@ fn a_body_that_is_sent_as_it_is_ends_earlier_than_a_compressed_one() {
 }
 
 #[test]
+fn a_body_is_sent_earlier_where_there_is_little_memory_for_it() {
+    let sent = |gzip, enough| {
+        let mut packer = Packer::new(Kind::Entities, gzip, LARGEST_BODY).with_enough(enough);
+        let records = (0..30_000).map(|n| record(&format!("k{n}"), 300));
+        let mut bodies: Vec<Packed> =
+            records.filter_map(|record| packer.push(&record, "", "s").unwrap()).collect();
+        bodies.extend(packer.flush());
+        assert_eq!(bodies.iter().map(Packed::records).sum::<u64>(), 30_000);
+        bodies.iter().map(Packed::len).collect::<Vec<_>>()
+    };
+    for gzip in [false, true] {
+        let (many, few) = (sent(gzip, 50_000), sent(gzip, ENOUGH));
+        assert!(many.len() > 2 * few.len(), "{gzip}: {} and {}", many.len(), few.len());
+        // Of a compressed one there are up to 32 KB of text that nobody knows the length of yet.
+        assert!(many.iter().all(|len| *len <= 50_000 + usize::from(gzip) * 16_000), "{gzip}: {many:?}");
+    }
+}
+
+#[test]
 fn the_next_body_takes_the_memory_of_one_that_was_taken() {
     let mut packer = Packer::new(Kind::Entities, true, 1000);
     packer.push(&record("a", 100), "", "s").unwrap();
