@@ -96,7 +96,7 @@ impl Body {
 ///
 /// Of a compressed body no more than a few KB of text are in memory at any
 /// time, and about a sixth of the rest. Nothing is allocated before the first
-/// push. There is a compressor from the first [`CHUNK`] of text on, until the
+/// push. There is a compressor from the first 32 KB of text on, until the
 /// body is closed or the writer [rests](BodyWriter::rest).
 pub struct BodyWriter {
     /// All of the text if it is sent as it is, else what is not compressed yet.
