@@ -201,7 +201,7 @@ impl Sieve {
                 None => items.details &= known.get(&id).is_some_and(|known| known.details),
             }
         }
-        // By id, as the state has them: rows that lie together are written in a third of the time.
+        // By id, as the state has them: in another order a long list takes twice as long (docs/PERFORMANCE.md).
         changed.sort_unstable();
         (items.packed, items.changed) = packed.sorted(changed.into_iter().map(|(_, slot)| slot));
         items
