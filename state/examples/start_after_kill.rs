@@ -83,7 +83,10 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let path: PathBuf = entry.unwrap().path();
         if path.is_file() {
-            fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+            let copy = to.join(path.file_name().unwrap());
+            fs::copy(&path, &copy).unwrap();
+            // On the disk, as the commits had left it: sled's first sync would wait for all of it.
+            fs::File::open(copy).unwrap().sync_all().unwrap();
         }
     }
 }
