@@ -73,6 +73,10 @@ pub struct Meter {
     pub budget: Latest<Option<Arc<Budget>>>,
     /// Snapshots of vaults and items.
     pub snapshots: SnapshotMeter,
+    /// Ids that dedup remembers.
+    pub remembered: Gauge,
+    /// Bytes that it takes for them.
+    pub remembered_bytes: Gauge,
     /// Runs started.
     pub runs: Count,
     /// Runs that failed and were followed by another.
@@ -149,10 +153,6 @@ pub struct StreamMeter {
     pub duplicates: Count,
     /// Events committed.
     pub committed: Count,
-    /// Ids that dedup remembers.
-    pub remembered: Gauge,
-    /// Bytes that it takes for them.
-    pub remembered_bytes: Gauge,
     /// Rewinds made.
     pub rewinds: Count,
     /// Windows that the past was cut into, as far as this process knows of them.

@@ -62,7 +62,7 @@ fn count(dir: &Path) -> Result<(), Failed> {
     let (meter, mut bodies, mut covered) = (Meter::default(), Bodies::new(), Coverage::default());
     let (mut events, mut sent) = (0, 0);
     for stream in Stream::ALL {
-        let mut remembered = Remembered::new(262_144);
+        let mut remembered = Remembered::new(*stream, 262_144);
         let mut at = Cursor::Since(opgraph_state::UnixMs(0));
         for number in 0..PAGES {
             let body = fs::read(file(dir, *stream, number))?;

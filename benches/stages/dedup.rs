@@ -40,7 +40,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
 
     let next = Cell::new(HORIZON);
     let fresh = || page(next.replace(next.get() + 1000));
-    let mut remembered = Remembered::new(RECENT);
+    let mut remembered = Remembered::new(Stream::AuditEvents, RECENT);
     while remembered.size().0 < RECENT {
         remembered.pass(&mut fresh());
     }

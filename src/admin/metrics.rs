@@ -282,6 +282,10 @@ pub const METRICS: &[Metric] = &[
         "Events and records set aside."),
     row("opgraph_quarantine_entries", Gauge, &[], T(|m, _| one(m.in_quarantine.get())),
         "Entries in quarantine that wait for a person."),
+    row("opgraph_remembered_ids", Gauge, &[], T(|m, _| one(m.remembered.get())),
+        "Ids that dedup remembers in memory."),
+    row("opgraph_remembered_bytes", Gauge, &[], T(|m, _| one(m.remembered_bytes.get())),
+        "Memory that the ids take."),
     row("opgraph_snapshot_state", Gauge, &["state"], T(|m, _| state_set(STREAM_STATES, stream_said(&m.snapshots.state.get()).0)),
         "1 for what the snapshots of vaults and items are doing, 0 for the rest; `starting` for ever where none are made."),
     row("opgraph_snapshots_total", Counter, &["result"], T(|m, _| each([
@@ -328,10 +332,6 @@ pub const METRICS: &[Metric] = &[
         "How much of the past lay in windows when this run began, or was split off since."),
     row("opgraph_past_read_seconds", Gauge, &[], S(|s, _| one(Duration::from_millis(s.past_read.get()))),
         "How much of that past is read."),
-    row("opgraph_remembered_ids", Gauge, &[], S(|s, _| one(s.remembered.get())),
-        "Ids that dedup remembers in memory."),
-    row("opgraph_remembered_bytes", Gauge, &[], S(|s, _| one(s.remembered_bytes.get())),
-        "Memory that the ids take."),
 ];
 
 /// What a tenant may be doing.

@@ -187,8 +187,6 @@ async fn in_log(roster: Roster, clock: Clock, every: Duration) {
                     stream = stream.name(),
                     events = counted.events.get(),
                     committed = counted.committed.get(),
-                    remembered = counted.remembered.get(),
-                    remembered_bytes = counted.remembered_bytes.get(),
                     lag = lag(counted.newest_event.get(), &counted.state.get(), clock.now()),
                     state,
                     "progress"

@@ -20,6 +20,9 @@ pub(crate) struct Summary {
     snapshots: Option<SnapshotSummary>,
     /// Records mapped, by type; shared ones count each time an event names them.
     records: BTreeMap<&'static str, u64>,
+    /// Ids that dedup remembers, and the bytes it takes for them.
+    remembered: u64,
+    remembered_bytes: u64,
     runs: u64,
     uploads: u64,
     jobs: u64,
@@ -45,9 +48,6 @@ struct StreamSummary {
     events: u64,
     duplicates: u64,
     committed: u64,
-    /// Ids that dedup remembers, and the bytes it takes for them.
-    remembered: u64,
-    remembered_bytes: u64,
     pages: u64,
     rewinds: u64,
 }
@@ -106,8 +106,6 @@ impl Summary {
                 events: counted.events.get(),
                 duplicates: counted.duplicates.get(),
                 committed: counted.committed.get(),
-                remembered: counted.remembered.get(),
-                remembered_bytes: counted.remembered_bytes.get(),
                 pages: counted.pages.get(),
                 rewinds: counted.rewinds.get(),
             };
@@ -119,6 +117,8 @@ impl Summary {
             streams: streams.collect(),
             snapshots: SnapshotSummary::of(&meter.snapshots),
             records: meter.records().filter(|(_, n)| *n > 0).map(|(of, n)| (of.name(), n)).collect(),
+            remembered: meter.remembered.get(),
+            remembered_bytes: meter.remembered_bytes.get(),
             runs: meter.runs.get(),
             uploads: meter.uploads.get(),
             jobs: meter.jobs.get(),

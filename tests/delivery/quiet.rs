@@ -89,8 +89,8 @@ impl Polled {
 async fn a_quiet_stream_costs_neither_commits_nor_memory_and_still_knows_what_it_has_seen() {
     let polled = Polled::start(false).await;
     let seen = |polled: &Polled| {
-        let stream = polled.meter.stream(Stream::SignInAttempts);
-        (stream.remembered.get(), stream.remembered_bytes.get() > 0, stream.duplicates.get())
+        let (meter, stream) = (&polled.meter, polled.meter.stream(Stream::SignInAttempts));
+        (meter.remembered.get(), meter.remembered_bytes.get() > 0, stream.duplicates.get())
     };
     sleep(5 * MINUTE).await;
     assert_eq!(seen(&polled), (2, true, 0));

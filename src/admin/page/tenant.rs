@@ -118,8 +118,8 @@ fn picture(tenant: &TenantStatus, now: UnixMs) -> String {
     let open = jobs.collect::<Vec<_>>().join(", ");
     let ids = format!(
         "{} ids, {}",
-        count(of_streams("opgraph_remembered_ids")),
-        bytes(of_streams("opgraph_remembered_bytes"))
+        count(metric("opgraph_remembered_ids")),
+        bytes(metric("opgraph_remembered_bytes"))
     );
     let mut stages = String::new();
     stages += &arrow(queue("fetched"));

@@ -4,16 +4,16 @@ use std::fmt;
 
 use opgraph_state::{Fingerprint, Store, StoreError};
 
-use super::{Memory, Seen};
+use super::Memory;
 use crate::stream::{Events, Stream};
 
-/// What dedup remembers of one stream.
-pub struct Remembered(Seen);
+/// What dedup remembers, and the stream that is read.
+pub struct Remembered(Memory, Stream);
 
 impl Remembered {
     /// Remembers the newest `recent` ids of what is to come.
-    pub fn new(recent: usize) -> Remembered {
-        Remembered(Seen::new(recent))
+    pub fn new(stream: Stream, recent: usize) -> Remembered {
+        Remembered(Memory::new(recent), stream)
     }
 
     /// Reads back what is remembered during a rewind: the whole horizon.
@@ -27,15 +27,14 @@ impl Remembered {
         stream: Stream,
         recent: usize,
     ) -> Result<Remembered, StoreError> {
-        let mut memory = Memory { streams: Default::default(), recent };
+        let mut memory = Memory::new(recent);
         memory.recall(store, tenant, stream).await?;
-        let seen = memory.streams.remove(&stream);
-        Ok(seen.map_or_else(|| Remembered::new(recent), Remembered))
+        Ok(Remembered(memory, stream))
     }
 
     /// Drops the events that were seen; answers the ids of the others.
     pub fn pass(&mut self, events: &mut Events) -> Vec<Fingerprint> {
-        self.0.pass(None, events)
+        self.0.pass(self.1, None, events)
     }
 
     /// How many ids are remembered, and the bytes that takes.
