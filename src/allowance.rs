@@ -43,7 +43,18 @@ pub struct Allowance {
 #[derive(Debug)]
 pub struct Share {
     /// One of the tenant's own, or two of what is common.
-    _permits: Box<[OwnedSemaphorePermit]>,
+    permits: Box<[OwnedSemaphorePermit]>,
+}
+
+impl Share {
+    /// Gives back what exceeds so many bytes.
+    pub fn keep(&mut self, bytes: usize) {
+        let kept = units(bytes) as usize;
+        for permit in &mut self.permits {
+            let more = permit.num_permits().saturating_sub(kept);
+            drop(permit.split(more));
+        }
+    }
 }
 
 impl Pool {
@@ -129,8 +140,8 @@ impl Allowance {
         };
         // None of the semaphores is ever closed.
         tokio::select! {
-            own = own => Share { _permits: own.into_iter().collect() },
-            common = common => Share { _permits: common.into_iter().flatten().collect() },
+            own = own => Share { permits: own.into_iter().collect() },
+            common = common => Share { permits: common.into_iter().flatten().collect() },
         }
     }
 
@@ -147,10 +158,10 @@ impl Allowance {
     /// Nobody waits and enough is there: the tenant's own first, and what
     /// exceeds both (then the count is too low) alone.
     fn take_now(&self, units: u32) -> Option<Share> {
-        let own = |units| Some(Share { _permits: [self.own.take_now(units)?].into() });
+        let own = |units| Some(Share { permits: [self.own.take_now(units)?].into() });
         let common = || {
             let most = self.most.take_now(units)?;
-            Some(Share { _permits: [most, self.common.take_now(units)?].into() })
+            Some(Share { permits: [most, self.common.take_now(units)?].into() })
         };
         if units <= self.own.units {
             own(units).or_else(common)
@@ -207,6 +218,22 @@ mod tests {
         let share = well.take(30 * KB).now_or_never().expect("it is there");
         assert_eq!((well.own.left(), common.left()), (10 * KB, 70 * KB));
         drop(share);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_turns_out_not_to_be_needed_is_given_back() {
+        let common = Pool::new(100 * KB);
+        let tenant = Allowance::of(&common, 10 * KB, 50 * KB);
+        let mut large = tenant.take(40 * KB).await;
+        assert_eq!((common.taken(), tenant.taken()), (40 * KB, 40 * KB));
+        large.keep(100 * KB);
+        large.keep(15 * KB);
+        assert_eq!((common.taken(), tenant.taken()), (15 * KB, 15 * KB));
+        let mut small = tenant.take(8 * KB).await;
+        small.keep(0);
+        assert_eq!(tenant.taken(), 15 * KB);
+        drop((large, small));
+        assert_eq!((common.taken(), tenant.taken()), (0, 0));
     }
 
     #[tokio::test(start_paused = true)]

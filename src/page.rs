@@ -13,6 +13,13 @@ use tokio::sync::mpsc;
 pub use self::coverage::Coverage;
 use crate::{allowance::Share, graph::Records, stream::Stream};
 
+/// What the text of a page weighs until the sink has taken it: with the events
+/// that point into it, or about four times itself once it is mapped (measured: 2.2 KB
+/// of records, keys and places of them for an event of 577 bytes).
+pub const fn weight(text: usize) -> usize {
+    text.saturating_mul(4)
+}
+
 /// One HTTP answer on its way through the pipeline. The unit of flow.
 ///
 /// Stages change what is in a page. They never split a page, never reorder the
@@ -121,6 +128,11 @@ impl<T> Page<T> {
     /// Replaces what the page holds and keeps its place.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Page<U> {
         Page { items: f(self.items), place: self.place, allowance: self.allowance }
+    }
+
+    /// Whether the page has its share of the bytes in flight.
+    pub fn has_allowance(&self) -> bool {
+        self.allowance.is_some()
     }
 
     /// Gives the page its share of the bytes in flight.

@@ -357,8 +357,8 @@ impl<T: Store + Clone> MakeSink for MakeJupiterOne<T> {
         let memory = &self.memory;
         let limits = memory.keep(settings.limits);
         let (flying, waiting) = (memory.flying(), memory.waiting());
-        let enough = settings.enough.min(memory.body());
-        let settings = JupiterOneSettings { limits, enough, flying, waiting, ..settings };
+        let packing = memory.packing();
+        let settings = JupiterOneSettings { limits, packing, flying, waiting, ..settings };
         let (store, tenant, clock) = (self.store.clone(), self.tenant.clone(), self.clock.clone());
         let home = Home { store, tenant, epoch, clock };
         JupiterOne::start(self.client.clone(), Arc::new(settings), home, unsettled, self.meter.clone()).await

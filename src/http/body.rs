@@ -108,15 +108,13 @@ pub struct BodyWriter {
     /// Of the text that is compressed.
     check: Crc,
     compressed: Vec<u8>,
-    /// Memory for the next body; nothing is in it.
-    next: Vec<u8>,
 }
 
 impl BodyWriter {
     /// Makes a writer of bodies that are compressed, or not.
     pub fn new(gzip: bool) -> BodyWriter {
-        let [text, compressed, next] = [const { Vec::new() }; 3];
-        BodyWriter { text, len: 0, gzip, compress: None, check: Crc::new(), compressed, next }
+        let (text, compressed) = (Vec::new(), Vec::new());
+        BodyWriter { text, len: 0, gzip, compress: None, check: Crc::new(), compressed }
     }
 
     /// Adds text.
@@ -152,14 +150,12 @@ impl BodyWriter {
         if self.gzip { self.compressed.len() } else { self.text.len() }
     }
 
-    /// Whether there is no memory yet for the body behind the one being written.
-    pub fn wants_memory(&self) -> bool {
-        self.next.capacity() == 0
-    }
-
-    /// Gives the next body the memory of an earlier one.
-    pub fn reuse(&mut self, emptied: Vec<u8>) {
-        self.next = emptied;
+    /// Has the body go on in other memory: it is as large as the body will be, or was used before.
+    pub fn go_on_in(&mut self, mut memory: Vec<u8>) {
+        let body = if self.gzip { &mut self.compressed } else { &mut self.text };
+        memory.clear();
+        memory.extend_from_slice(body);
+        *body = memory;
     }
 
     /// Lets go of the compressor: who knows when there is more text. The next one
@@ -174,16 +170,15 @@ impl BodyWriter {
     /// The body so far; the next one starts empty.
     pub fn close(&mut self) -> Body {
         self.len = 0;
-        let next = std::mem::take(&mut self.next);
         if !self.gzip {
-            return Body::plain(std::mem::replace(&mut self.text, next));
+            return Body::plain(std::mem::take(&mut self.text));
         }
         self.compress_waiting(FlushCompress::Finish);
         self.compress.take().into_iter().for_each(give_back);
         let check = std::mem::take(&mut self.check);
         self.compressed.extend(check.sum().to_le_bytes());
         self.compressed.extend(check.amount().to_le_bytes());
-        Body { bytes: std::mem::replace(&mut self.compressed, next).into(), gzip: true }
+        Body { bytes: std::mem::take(&mut self.compressed).into(), gzip: true }
     }
 
     /// Compresses the text that is there.
@@ -296,15 +291,18 @@ mod tests {
             assert!(first.emptied().is_none(), "somebody still reads it");
             let memory = read.emptied().unwrap();
             let place = memory.as_ptr();
-            assert!(writer.wants_memory());
-            // In the middle of a body: it is for the one behind it.
-            writer.push("two");
-            writer.reuse(memory);
-            assert!(!writer.wants_memory());
-            assert_eq!(&*writer.close().text(), b"two");
-            writer.push("three");
-            let third = writer.close();
-            assert_eq!((third.bytes.as_ptr(), &*third.text()), (place, b"three".as_slice()));
+            // In the middle of a body.
+            writer.push("tw");
+            writer.go_on_in(memory);
+            writer.push("o");
+            let second = writer.close();
+            assert_eq!((second.bytes.as_ptr(), &*second.text()), (place, b"two".as_slice()));
+            // And when much of it is compressed.
+            let text = "three ".repeat(CHUNK);
+            writer.push(&text);
+            writer.go_on_in(second.emptied().unwrap());
+            writer.push("four");
+            assert!(*writer.close().text() == *(text + "four").as_bytes());
         }
     }
 }

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bytes::Bytes;
 use jiff::fmt::rfc2822;
 use reqwest::{Method, header, redirect};
 use secrecy::{ExposeSecret, SecretString};
@@ -80,8 +81,6 @@ pub struct Request {
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// What time it was where it was made (`Date`), if it says so.
-    pub date: Option<SystemTime>,
     /// The whole body, decompressed.
     pub body: Vec<u8>,
 }
@@ -93,6 +92,54 @@ pub struct Head {
     pub status: u16,
     /// The headers.
     pub headers: header::HeaderMap,
+}
+
+impl Head {
+    /// What time it was where the answer was made (`Date`), if it says so.
+    pub fn date(&self) -> Option<SystemTime> {
+        date(self.headers.get(header::DATE)?.to_str().ok()?)
+    }
+}
+
+/// What went wrong with a piece of an answer.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// A successful answer (2xx) whose body is still to come.
+#[derive(Debug)]
+pub struct Coming<'a> {
+    request: &'a Request,
+    response: reqwest::Response,
+    arrived: usize,
+    largest: usize,
+}
+
+impl Coming<'_> {
+    /// What stands before the body.
+    pub fn head(&self) -> Head {
+        Head { status: self.response.status().as_u16(), headers: self.response.headers().clone() }
+    }
+
+    /// Bytes of the body, if it is not compressed and says how many.
+    pub fn told(&self) -> Option<usize> {
+        self.response.content_length().and_then(|len| usize::try_from(len).ok())
+    }
+
+    /// Receives the next piece of the body, decompressed; `None` at its end.
+    /// What nobody asks for stays with the network.
+    ///
+    /// # Errors
+    ///
+    /// The answer breaks off, or is larger than answers may be.
+    pub async fn piece(&mut self) -> Result<Option<Bytes>, Failure> {
+        let Some(piece) = self.response.chunk().await.map_err(|error| broken(self.request, error))? else {
+            return Ok(None);
+        };
+        self.arrived += piece.len();
+        if self.arrived > self.largest {
+            return Err(too_large(self.request, self.response.status().as_u16(), self.largest));
+        }
+        Ok(Some(piece))
+    }
 }
 
 impl Client {
@@ -127,18 +174,13 @@ impl Client {
     /// Makes one attempt. Ok is a 2xx answer with its whole body; everything
     /// else is a [`Failure`] with its remedy.
     pub async fn send(&self, request: &Request) -> Result<Answer, Failure> {
-        self.send_into(request, Vec::new()).await
-    }
-
-    /// Like [`Client::send`]; the answer's body is in this memory, which has to be empty.
-    pub async fn send_into(&self, request: &Request, mut body: Vec<u8>) -> Result<Answer, Failure> {
+        let mut body = Vec::new();
         let head = self.read(request, &mut body, |body, piece| {
             body.extend_from_slice(piece);
             Ok(())
         });
-        let Head { status, headers } = head.await?;
-        let told = headers.get(header::DATE).and_then(|value| value.to_str().ok());
-        Ok(Answer { status, date: told.and_then(date), body })
+        let Head { status, .. } = head.await?;
+        Ok(Answer { status, body })
     }
 
     /// Makes one attempt whose answer is read in pieces, decompressed: `take`
@@ -152,8 +194,22 @@ impl Client {
         &self,
         request: &Request,
         into: &mut T,
-        mut take: impl FnMut(&mut T, &[u8]) -> Result<(), Box<dyn Error + Send + Sync>>,
+        mut take: impl FnMut(&mut T, &[u8]) -> Result<(), BoxError>,
     ) -> Result<Head, Failure> {
+        let mut coming = self.ask(request).await?;
+        let head = coming.head();
+        while let Some(piece) = coming.piece().await? {
+            take(into, &piece).map_err(|cause| senseless(request, head.status, cause))?;
+        }
+        Ok(head)
+    }
+
+    /// Makes one attempt; Ok is a 2xx answer whose body is still to come.
+    ///
+    /// # Errors
+    ///
+    /// A [`Failure`] with its remedy.
+    pub async fn ask<'a>(&self, request: &'a Request) -> Result<Coming<'a>, Failure> {
         let mut builder = self
             .http
             .request(request.method.clone(), request.url.clone())
@@ -168,32 +224,24 @@ impl Client {
                 builder = builder.header(header::CONTENT_ENCODING, "gzip");
             }
         }
-        let mut response = builder.send().await.map_err(|error| broken(request, error))?;
+        let response = builder.send().await.map_err(|error| broken(request, error))?;
 
         let status = response.status().as_u16();
         let after = pause_asked_for(response.headers()).map(|pause| pause.min(self.longest_pause));
-        let succeeded = (200..300).contains(&status);
-        let (mut arrived, mut refusal) = (0, Vec::new());
-        while let Some(piece) = response.chunk().await.map_err(|error| broken(request, error))? {
-            arrived += piece.len();
-            if arrived > self.largest_answer {
-                return Err(too_large(request, status, self.largest_answer));
-            }
-            if succeeded {
-                take(into, &piece).map_err(|cause| senseless(request, status, cause))?;
-            } else {
-                refusal.extend_from_slice(&piece);
-            }
+        let mut coming = Coming { request, response, arrived: 0, largest: self.largest_answer };
+        if (200..300).contains(&status) {
+            return Ok(coming);
         }
-        if succeeded {
-            return Ok(Head { status, headers: response.headers().clone() });
+        let mut refusal = Vec::new();
+        while let Some(piece) = coming.piece().await? {
+            refusal.extend_from_slice(&piece);
         }
         Err(refused(request, status, after, &refusal))
     }
 }
 
 /// An answer that is not what was asked for. It may have been garbled on its way.
-pub fn senseless(request: &Request, status: u16, cause: Box<dyn Error + Send + Sync>) -> Failure {
+pub fn senseless(request: &Request, status: u16, cause: BoxError) -> Failure {
     Failure {
         doing: request.doing.clone(),
         status: Some(status),

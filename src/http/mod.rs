@@ -19,7 +19,7 @@ pub mod hosts;
 pub(crate) mod fuzzing;
 
 pub use body::{Body, BodyWriter};
-pub use client::{Answer, Client, ClientSettings, Head, Request, senseless};
+pub use client::{Answer, BoxError, Client, ClientSettings, Coming, Head, Request, senseless};
 pub use limit::{Budget, Cellful, Left, Limits};
 pub use remedy::{Asked, Failure, Halt, Outcome, Remedy};
 pub use retry::{Patience, until_done};

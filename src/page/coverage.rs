@@ -1,6 +1,9 @@
 //! What one upload covers, and the commit that its ack allows.
 
-use std::collections::{BTreeSet, HashMap, hash_map};
+use std::{
+    collections::{BTreeSet, HashMap, hash_map},
+    sync::Arc,
+};
 
 use foldhash::fast::FixedState;
 use opgraph_state::{
@@ -23,7 +26,8 @@ pub struct Coverage {
     removed: BTreeSet<String>,
     inventory: Vec<InventoryChange>,
     trails: Vec<Trail>,
-    shared: HashMap<String, Entry, FixedState>,
+    /// Whoever sends them has them too for a while, not copies of them.
+    shared: HashMap<String, Arc<Entry>, FixedState>,
     shared_bytes: usize,
     events: u64,
     bytes: usize,
@@ -75,7 +79,9 @@ impl Coverage {
         if let Some(known) = self.shared.get_mut(record.key)
             && (known.record == record.json || record.version < known.version)
         {
-            known.version = known.version.max(record.version);
+            if known.version < record.version {
+                Arc::make_mut(known).version = record.version;
+            }
             return;
         }
         let entry =
@@ -85,12 +91,12 @@ impl Coverage {
                 if entry.supersedes(known.get()) {
                     self.shared_bytes += entry.record.len();
                     self.shared_bytes -= known.get().record.len();
-                    known.insert(entry);
+                    known.insert(Arc::new(entry));
                 }
             }
             hash_map::Entry::Vacant(vacant) => {
                 self.shared_bytes += 2 * entry.key.len() + entry.record.len();
-                vacant.insert(entry);
+                vacant.insert(Arc::new(entry));
             }
         }
     }
@@ -118,7 +124,7 @@ impl Coverage {
     }
 
     /// The newest version of every shared record in the pages and listings, in no order.
-    pub fn shared(&self) -> impl Iterator<Item = &Entry> {
+    pub fn shared(&self) -> impl Iterator<Item = &Arc<Entry>> {
         self.shared.values()
     }
 
@@ -166,7 +172,7 @@ impl Coverage {
             at,
             steps: self.steps.into_iter().map(|(_, step)| step).collect(),
             removed: self.removed.into_iter().collect(),
-            directory: self.shared.into_values().collect(),
+            directory: self.shared.into_values().map(Arc::unwrap_or_clone).collect(),
             inventory: self.inventory,
             released: self.released,
             quarantined: self.quarantined,

@@ -41,7 +41,7 @@ pub(super) async fn run<T: Store>(mut acks: Receiver<Ack>, commits: Commits<T>) 
             die_at!("quarantine.before");
         }
         let at = clock.now();
-        let trails = ack.take_trails();
+        let (trails, room) = (ack.take_trails(), ack.take_room());
         let commit = ack.into_commit(&tenant, epoch, at);
         let steps: Vec<_> = commit.steps.iter().map(|step| (step.stream.clone(), step.events())).collect();
         die_at!("commit.before");
@@ -50,7 +50,7 @@ pub(super) async fn run<T: Store>(mut acks: Receiver<Ack>, commits: Commits<T>) 
         store.commit(commit).instrument(error_span!("commit", %tenant)).await?;
         meter.commit_times.took(begun.elapsed());
         committed.send_modify(|count| *count += 1);
-        drop(trails);
+        drop((trails, room));
         die_at!("commit.after");
 
         meter.uploads.add(1);

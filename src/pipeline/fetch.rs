@@ -11,15 +11,10 @@ use tracing::{error, warn};
 use crate::{
     allowance::Allowance,
     http::{Failure, Remedy},
-    page::Page,
+    page::{Page, weight},
     stream::{Events, Stream},
     telemetry::{Meter, StreamState},
 };
-
-/// What a page weighs until the sink has taken it: its own text and the events
-/// that point into it, or about four times the text once it is mapped (measured:
-/// 2.2 KB of records, keys and places of them for an event of 577 bytes).
-const WEIGHT: usize = 4;
 
 /// Where the pages of a stream go: until when, the bytes they may take, and the stage behind.
 pub(super) type Outlet = (CancellationToken, Allowance, Sender<Page<Events>>);
@@ -27,9 +22,9 @@ pub(super) type Outlet = (CancellationToken, Allowance, Sender<Page<Events>>);
 /// Passes the pages on until they end, fail, or the token is cancelled. A
 /// failure cancels it: all that read a stream end with it.
 ///
-/// The allowance is taken after the page has arrived, when its size is known:
-/// each fetcher may hold one page beyond it. Taken before, it would be held by a
-/// stream that turns out to have caught up, and waits.
+/// A page that comes without its share of the allowance is given one here, when its
+/// size is known. A source that reads from the network brings it along: it takes it
+/// before it reads an answer in, so that no fetcher holds a page beyond the allowance.
 pub(super) async fn run(
     pages: impl Pages<Item = Result<Page<Events>, Failure>> + Send,
     (ending, allowance, out): Outlet,
@@ -39,9 +34,15 @@ pub(super) async fn run(
         let page = page.inspect_err(|_| ending.cancel())?;
         // Waits while the stages below are full. This is the backpressure: no
         // request is made until the last page has been taken.
-        let share = allowance.take(page.items.bytes() * WEIGHT).await;
+        let page = match page.has_allowance() {
+            true => page,
+            false => {
+                let share = allowance.take(weight(page.items.bytes())).await;
+                page.with_allowance(share)
+            }
+        };
         die_at!("fetch.after");
-        if out.send(page.with_allowance(share)).await.is_err() {
+        if out.send(page).await.is_err() {
             break;
         }
     }

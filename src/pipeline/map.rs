@@ -8,19 +8,14 @@ use tokio::{
     time::timeout,
 };
 
-use super::Stopped;
+use super::{Emptied, Stopped};
 use crate::{
-    graph::Records,
     page::{Mapped, Page},
     stream::{Events, Mapping},
     telemetry::Meter,
 };
 
-/// Mapped pages whose memory may wait for the next page, once the sink is done with them.
-/// As many as may wait for the sink: it takes several at once when it had to wait itself.
-pub(super) const EMPTIED: usize = 4;
-
-/// How long that memory is kept when no page comes: many times what a page takes
+/// How long emptied memory is kept when no page comes: many times what a page takes
 /// where one follows the other, and no longer, for tenants that have one now and then.
 const KEPT: Duration = Duration::from_millis(100);
 
@@ -28,32 +23,27 @@ const KEPT: Duration = Duration::from_millis(100);
 /// in them: less, and each page's memory would be too small and moved.
 const GROWTH: usize = 4;
 
-/// How much more memory than it needs a page may be given.
-const ROOM: usize = 8;
-
 /// Maps each page; its place is untouched, and the events' text is given back.
 ///
-/// Pages are mapped into the memory of those before them (`emptied`): memory
-/// that is new for every page costs as much as mapping does, because the system
-/// has to clear it.
+/// Pages are mapped into the memory of those before them (`emptied`).
 pub(super) async fn run(
     mut pages: Receiver<Page<Events>>,
     mapping: Mapping,
     meter: Arc<Meter>,
-    mut emptied: Receiver<Records>,
+    emptied: Emptied,
     out: Sender<Mapped>,
 ) -> Result<(), Stopped> {
     loop {
         let page = match timeout(KEPT, pages.recv()).await {
             Ok(page) => page,
             Err(_) => {
-                while emptied.try_recv().is_ok() {}
+                emptied.forget();
                 pages.recv().await
             }
         };
         let Some(page) = page else { break };
         let page = page.map(|events| {
-            let mut records = room(GROWTH * events.bytes(), &mut emptied);
+            let mut records = emptied.take(GROWTH * events.bytes());
             events.map(&mapping, &mut records);
             events.done();
             records
@@ -67,17 +57,6 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// Room for about so many bytes of records.
-fn room(bytes: usize, emptied: &mut Receiver<Records>) -> Records {
-    match emptied.try_recv() {
-        Ok(mut records) if records.capacity() <= ROOM * bytes => {
-            records.clear();
-            records
-        }
-        _ => Records::with_capacity(bytes),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use opgraph_state::{Advance, Cursor, SourceInfo, UnixMs};
@@ -85,6 +64,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        graph::Records,
         page::Place,
         stream::{Stream, read_page},
     };
@@ -97,16 +77,14 @@ mod tests {
         Page::new(read.events, place, None)
     }
 
-    async fn mapped(events: Page<Events>, emptied: Vec<Records>) -> Records {
+    async fn mapped(events: Page<Events>, used: Option<Records>) -> Records {
         let (pages_out, pages) = channel(1);
-        let (emptied_out, used) = channel(EMPTIED);
         let (out, mut mapped) = channel(1);
         pages_out.send(events).await.unwrap();
         drop(pages_out);
-        for records in emptied {
-            emptied_out.send(records).await.unwrap();
-        }
-        run(pages, Mapping::default(), Arc::default(), used, out).await.unwrap();
+        let emptied = Emptied::default();
+        used.into_iter().for_each(|records| emptied.put(records));
+        run(pages, Mapping::default(), Arc::default(), emptied, out).await.unwrap();
         match mapped.recv().await {
             Some(Mapped::Page(page)) => page.items,
             other => panic!("{other:?}"),
@@ -117,10 +95,10 @@ mod tests {
     async fn the_memory_of_another_page_leaves_nothing_behind() {
         let one = r#"{"uuid":"A","user":{"name":"no uuid"},"timestamp":"never"},{"uuid":"B","action":"new"}"#;
         let two = r#"{"uuid":"C","timestamp":"2026-01-01T00:00:00Z","action":"reveal"}"#;
-        let used = mapped(page(one), Vec::new()).await;
+        let used = mapped(page(one), None).await;
         assert!(used.len() > 1 && used.counts != Default::default());
-        let (memory, fresh) = (used.capacity(), mapped(page(two), Vec::new()).await);
-        let again = mapped(page(two), vec![used]).await;
+        let (memory, fresh) = (used.capacity(), mapped(page(two), None).await);
+        let again = mapped(page(two), Some(used)).await;
         assert!(again.capacity() == memory && memory > fresh.capacity(), "the memory is the other page's");
         assert_eq!(again.iter().collect::<Vec<_>>(), fresh.iter().collect::<Vec<_>>());
         assert_eq!((again.bytes(), again.counts), (fresh.bytes(), fresh.counts));
@@ -130,7 +108,7 @@ mod tests {
     async fn a_small_page_does_not_keep_the_memory_of_a_large_one() {
         let mut large = Records::with_capacity(1 << 20);
         large.clear();
-        let small = mapped(page(r#"{"uuid":"A"}"#), vec![large]).await;
+        let small = mapped(page(r#"{"uuid":"A"}"#), Some(large)).await;
         assert!(small.len() == 1 && small.capacity() < 1 << 12);
     }
 }

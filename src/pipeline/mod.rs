@@ -27,6 +27,9 @@ pub mod commit;
 // Beside the fetchers: vaults and items.
 pub mod snapshot;
 
+// What two of them share: memory.
+mod emptied;
+
 // Another way in: what was set aside comes again.
 pub mod retry;
 
@@ -40,6 +43,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error_span};
 
+pub use self::emptied::Emptied;
 use self::{
     commit::Commits,
     snapshot::{Outlet, Snapshooting, Snapshots},
@@ -67,13 +71,31 @@ pub struct Limits {
     pub recent: usize,
     /// Entries a tenant's quarantine may hold before the tenant halts.
     pub quarantine: u64,
-    /// Readers of each stream's past, beside its live cursor. Each may hold one
-    /// page beyond `bytes`. 1: the live cursor reads the past itself.
+    /// Readers of each stream's past, beside its live cursor. 1: the live cursor reads the past itself.
     pub readers: usize,
     /// Pages that a window of the past holds, about. A past of fewer than two
     /// windows is not split. One window in two, or each, costs a request more than its
     /// events do, and the last of them is read alone: one answer after the other.
     pub window: u32,
+}
+
+/// What a tenant's pipeline may have in memory.
+#[derive(Clone, Debug)]
+pub struct Room {
+    /// Bytes of pages between the fetchers and the sink, as they weigh.
+    pub pages: Allowance,
+    /// Bytes of shared records in uploads, as they weigh.
+    pub shared: Allowance,
+    /// Memory of mapped pages, to be used again.
+    pub emptied: Emptied,
+}
+
+impl Room {
+    /// Room that is shared with nobody, for so many bytes of pages.
+    pub fn alone(pages: usize) -> Room {
+        let shared = Allowance::alone(24 << 20);
+        Room { pages: Allowance::alone(pages), shared, emptied: Emptied::default() }
+    }
 }
 
 /// Readers of a stream's past unless the operator says otherwise: those of three
@@ -122,9 +144,8 @@ pub struct Run<S, K, T, L = NoLister> {
     pub mapping: Mapping,
     /// How much may be in flight.
     pub limits: Limits,
-    /// The tenant's part in the bytes of pages that all tenants have in flight;
-    /// without it, it has those of `limits` to itself.
-    pub allowance: Option<Allowance>,
+    /// The tenant's part in the memory of all; without it, what `limits` say to itself.
+    pub room: Option<Room>,
     /// The wall clock.
     pub clock: Clock,
     /// The tenant's counters.
@@ -158,13 +179,12 @@ where
 {
     let Run { tenant, epoch, source, sink, store, streams, limits, clock, meter, closing, .. } = run;
     let seen = dedup::Memory::load(&store, &tenant, &streams, limits.recent).await?;
-    let allowance = run.allowance.unwrap_or_else(|| Allowance::alone(limits.bytes));
+    let Room { pages: allowance, shared, emptied } = run.room.unwrap_or_else(|| Room::alone(limits.bytes));
 
     let (fetched_out, fetched) = channel(limits.pages);
     let (fresh_out, fresh) = channel(limits.pages);
     let (mapped_out, mapped) = channel(limits.pages);
     let (acks_out, acks) = channel(limits.pages);
-    let (emptied_out, emptied) = channel(map::EMPTIED);
     let (count, committed) = watch::channel(0);
     meter.queues.clear();
     meter.queues.watch("fetched", &fetched_out);
@@ -214,9 +234,11 @@ where
     stages.spawn(
         dedup::run(fetched, seen, store.clone(), tenant.clone(), meter.clone(), fresh_out).in_current_span(),
     );
-    stages.spawn(map::run(fresh, run.mapping, meter.clone(), emptied, mapped_out).in_current_span());
+    stages.spawn(map::run(fresh, run.mapping, meter.clone(), emptied.clone(), mapped_out).in_current_span());
     let (name, counts) = (tenant.clone(), meter.clone());
-    stages.spawn(upload::run(mapped, sink, name, acks_out, committed, emptied_out, counts).in_current_span());
+    stages.spawn(
+        upload::run(mapped, sink, name, acks_out, committed, (shared, emptied), counts).in_current_span(),
+    );
     let ceiling = limits.quarantine;
     let commits = Commits { store, tenant, epoch, ceiling, clock, meter: meter.clone(), committed: count };
     stages.spawn(commit::run(acks, commits).in_current_span());

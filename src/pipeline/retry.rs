@@ -23,7 +23,7 @@ use tokio::{
 };
 use tracing::Instrument;
 
-use super::{Limits, Stopped, commit, commit::Commits, dedup, map, upload};
+use super::{Limits, Room, Stopped, commit, commit::Commits, dedup, map, upload};
 use crate::{
     clock::Clock,
     graph::{Records, Written},
@@ -76,18 +76,20 @@ pub async fn run<K: Sink, T: Store + Clone>(retry: Retry<K, T>) -> Result<(), St
     let (fresh_out, fresh) = channel(limits.pages);
     let (mapped_out, mapped) = channel(limits.pages);
     let (acks_out, acks) = channel(limits.pages);
-    let (emptied_out, emptied) = channel(map::EMPTIED);
     let (count, committed) = watch::channel(0);
 
+    let Room { shared, emptied, .. } = Room::alone(limits.bytes);
     let reader = Reader { store: store.clone(), tenant: tenant.clone(), streams };
     let mut stages = JoinSet::new();
     stages.spawn(reader.run(entries, events_out, mapped_out.clone()).in_current_span());
     stages.spawn(
         dedup::run(events, seen, store.clone(), tenant.clone(), meter.clone(), fresh_out).in_current_span(),
     );
-    stages.spawn(map::run(fresh, mapping, meter.clone(), emptied, mapped_out).in_current_span());
+    stages.spawn(map::run(fresh, mapping, meter.clone(), emptied.clone(), mapped_out).in_current_span());
     let (name, counts) = (tenant.clone(), meter.clone());
-    stages.spawn(upload::run(mapped, sink, name, acks_out, committed, emptied_out, counts).in_current_span());
+    stages.spawn(
+        upload::run(mapped, sink, name, acks_out, committed, (shared, emptied), counts).in_current_span(),
+    );
     let ceiling = limits.quarantine;
     let commits = Commits { store, tenant, epoch, ceiling, clock, meter, committed: count };
     stages.spawn(commit::run(acks, commits).in_current_span());

@@ -5,6 +5,7 @@ use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 use opgraph_state::{Commit, Epoch, Quarantined, Step, UnixMs};
 
 use crate::{
+    allowance::Share,
     graph::Records,
     http::Remedy,
     page::{Coverage, Page, Trail},
@@ -81,13 +82,15 @@ pub struct UploadLimits {
 pub struct Ack {
     coverage: Box<Coverage>,
     settled: Vec<String>,
+    /// The coverage's share of the tenant's memory.
+    room: Vec<Share>,
 }
 
 impl Ack {
     /// Acknowledges all that `coverage` names. `settled` are the upload notes
     /// that the commit may remove.
     fn durable(coverage: Coverage, settled: Vec<String>) -> Ack {
-        Ack { coverage: Box::new(coverage), settled }
+        Ack { coverage: Box::new(coverage), settled, room: Vec::new() }
     }
 
     /// Joins the acks of two sinks for the same pages: what either set aside
@@ -101,6 +104,16 @@ impl Ack {
         }
         self.settled.extend(other.settled);
         self
+    }
+
+    /// Gives the coverage its share of the tenant's memory.
+    pub fn within(self, room: Vec<Share>) -> Ack {
+        Ack { room, ..self }
+    }
+
+    /// Takes out the share of memory: it is given back once the commit is durable.
+    pub fn take_room(&mut self) -> Vec<Share> {
+        std::mem::take(&mut self.room)
     }
 
     /// The step of each stream.

@@ -1,7 +1,6 @@
 //! 1Password's Events API, version 2.
 
 use std::{
-    error::Error,
     num::NonZeroU32,
     sync::{
         Arc,
@@ -17,9 +16,15 @@ use serde::{Deserialize, Deserializer, Serialize};
 use tracing::{Instrument, error_span, warn};
 use url::Url;
 
-use super::Source;
+use super::{
+    Source,
+    room::{Arriving, Rooms},
+};
 use crate::{
-    http::{Answer, Asked, Body, Budget, Client, Failure, Outcome, Patience, Remedy, Request, until_done},
+    allowance::{Allowance, Share},
+    http::{
+        Asked, Body, BoxError, Budget, Client, Failure, Patience, Remedy, Request, senseless, until_done,
+    },
     stream::{Read, Stream, Texts, read_page_of},
     telemetry::Meter,
 };
@@ -49,6 +54,10 @@ pub struct EventsApi {
     meter: Arc<Meter>,
     /// Memory for pages, of all clones.
     texts: Texts,
+    /// How many events a page has at most.
+    page_size: NonZeroU32,
+    /// What pages are counted by before they are read in.
+    rooms: Option<Rooms>,
 }
 
 /// What the token may do (`GET /api/v2/auth/introspect`).
@@ -113,6 +122,8 @@ impl EventsApi {
             time: Arc::new(AtomicI64::new(i64::MIN)),
             meter,
             texts: Texts::default(),
+            page_size: PAGE_SIZE,
+            rooms: None,
         }
     }
 
@@ -140,6 +151,15 @@ impl EventsApi {
         self
     }
 
+    /// Asks for pages of at most so many events, and reads each in only when there is
+    /// room for it among the tenant's bytes in flight. A cursor goes on with pages of
+    /// the size that it was begun with.
+    pub fn within(mut self, page_size: NonZeroU32, allowance: Allowance) -> EventsApi {
+        self.page_size = page_size.min(PAGE_SIZE);
+        self.rooms = Some(Rooms::new(allowance, self.page_size));
+        self
+    }
+
     /// Asks what the token may do.
     ///
     /// # Errors
@@ -150,7 +170,7 @@ impl EventsApi {
         let request =
             self.request(doing.to_owned(), Asked::Introspection, Method::GET, "auth/introspect", None);
         let hint = "check the Events API base URL: the answers are no introspection";
-        self.until_sensible(&request, hint, |body| {
+        self.until_sensible(&request, hint, None, |body, _| {
             // What class of error, not the text: it is somebody else's page.
             serde_json::from_slice(&body).map_err(|error| {
                 format!("the answer is not what the API documents ({:?} error)", error.classify()).into()
@@ -198,31 +218,35 @@ impl EventsApi {
         &self,
         request: &Request,
         hint: &str,
-        read: impl Fn(Vec<u8>) -> Result<T, Box<dyn Error + Send + Sync>>,
+        rooms: Option<(&Rooms, Stream)>,
+        read: impl Fn(Vec<u8>, Option<Share>) -> Result<T, BoxError>,
     ) -> Result<T, Failure> {
-        let senseless = AtomicU32::new(0);
-        let remedy = || match senseless.fetch_add(1, Relaxed) + 1 {
+        let made_no_sense = AtomicU32::new(0);
+        let remedy = || match made_no_sense.fetch_add(1, Relaxed) + 1 {
             MOST_SENSELESS.. => Remedy::halt(hint),
             // At once it would be garbled again.
             _ => Remedy::Retry { after: Some(self.patience.first) },
         };
         self.until_done(|| async {
-            let sent = self.client.send_into(request, self.texts.take()).await;
-            let answer = sent.map_err(|failure| match failure.status {
+            let received = async {
+                let mut coming = self.client.ask(request).await?;
+                // Until there is room, the answer stays with the network.
+                let mut arriving = Arriving::new(&self.texts, coming.told(), rooms).await;
+                while let Some(piece) = coming.piece().await? {
+                    arriving.take(&piece).await;
+                }
+                Ok((coming.head(), arriving.whole()))
+            };
+            let (head, (body, share)) = received.await.map_err(|failure: Failure| match failure.status {
                 Some(200..300) => Failure { remedy: remedy(), ..failure },
                 _ => failure,
             })?;
-            let Answer { status, date, body } = answer;
-            if let Some(told) = date.and_then(instant) {
+            if let Some(told) = head.date().and_then(instant) {
                 self.time.fetch_max(told.0, Relaxed);
             }
-            read(body).map_err(|cause| Failure {
-                doing: request.doing.clone(),
-                status: Some(status),
-                code: None,
-                outcome: Outcome::NotDone,
-                remedy: remedy(),
-                cause,
+            read(body, share).map_err(|cause| {
+                let failure = senseless(request, head.status, cause);
+                Failure { remedy: remedy(), ..failure }
             })
         })
         .await
@@ -249,10 +273,16 @@ pub fn not_allowed(stream: Stream) -> Remedy {
 }
 
 impl Source for EventsApi {
+    async fn ready(&self, stream: Stream) {
+        if let Some(rooms) = &self.rooms {
+            rooms.ready(stream).await;
+        }
+    }
+
     async fn page(&self, stream: Stream, at: &Cursor) -> Result<Read, Failure> {
         let first = |start: UnixMs, end: Option<UnixMs>| {
             let (start_time, end_time) = (rfc3339(start), end.map(rfc3339));
-            (Asked::FirstPage, Ask::Since { limit: PAGE_SIZE.get(), start_time, end_time })
+            (Asked::FirstPage, Ask::Since { limit: self.page_size.get(), start_time, end_time })
         };
         let (asked, ask) = match at {
             Cursor::Since(at) => first(*at, None),
@@ -264,13 +294,15 @@ impl Source for EventsApi {
         let request = self.request(doing, asked, Method::POST, stream.name(), body);
         // To skip a page that makes no sense would lose its events.
         let hint = "nothing was skipped: the stream goes on from its cursor once the API answers as documented, or with a newer opgraph";
-        let read = |body| {
+        let read = |body, share| {
             die_at!("fetch.answered");
-            read_page_of(stream, body, Some(self.texts.clone())).map_err(Into::into)
+            let read = read_page_of(stream, body, Some(self.texts.clone()))?;
+            Ok(Read { share, ..read })
         };
+        let rooms = self.rooms.as_ref().map(|rooms| (rooms, stream));
         die_at!("fetch.before");
         let span = error_span!("page", tenant = &*self.tenant, stream = stream.name());
-        match self.until_sensible(&request, hint, read).instrument(span).await {
+        match self.until_sensible(&request, hint, rooms, read).instrument(span).await {
             Err(failure) if failure.status == Some(401) => Err(self.explain(stream, failure).await),
             read => read,
         }
@@ -284,7 +316,7 @@ impl Source for EventsApi {
         SourceInfo {
             account: self.account.clone(),
             api_version: API_VERSION.to_owned(),
-            page_size: PAGE_SIZE.get(),
+            page_size: self.page_size.get(),
         }
     }
 }

@@ -10,14 +10,18 @@ mod ahead;
 
 mod past;
 
+mod room;
+
 mod windows;
 
 use std::future::Future;
 
 use opgraph_state::{Cursor, SourceInfo, UnixMs};
 
+pub use events_api::PAGE_SIZE;
 pub(crate) use pages::REWIND_OVERLAP;
 pub use pages::{Pace, Pages, Reading, pages};
+pub(crate) use room::EVENT;
 
 use self::connect::{Item, Labels, Vault};
 use crate::{
@@ -31,6 +35,12 @@ use crate::{
 /// first time. A restart relies on that, and on nothing else. What follows
 /// [`Cursor::Between`] ends: the last page says that nothing more is waiting.
 pub trait Source: Send + Sync + 'static {
+    /// Waits until there is room for another page of the stream, if that is bounded:
+    /// what waits where it is takes no request and no memory.
+    fn ready(&self, _: Stream) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
     /// Reads one page.
     ///
     /// Waits for the rate budget and repeats what may succeed later, so an

@@ -166,7 +166,9 @@ impl<S: Source> Reader<S> {
                     Pace::Every(interval) => sleep(interval).await,
                 }
             }
-            let asked = Instant::now();
+            let waited = Instant::now();
+            self.reading.source.ready(self.reading.stream).await;
+            let (taken, asked) = (taken + waited.elapsed(), Instant::now());
             match self.reading.source.page(self.reading.stream, &self.at).await {
                 Ok(read) => {
                     die_at!("fetch.decoded");
@@ -188,7 +190,7 @@ impl<S: Source> Reader<S> {
     /// was waited for, and how long it took until the page before was taken.
     fn page(&mut self, read: Read, asked: Duration, taken: Duration) -> Option<Page<Events>> {
         let Reading { source, stream, clock, meter, .. } = &*self.reading;
-        let Read { mut events, rejected, next, has_more } = read;
+        let Read { mut events, rejected, next, has_more, share } = read;
         if !rejected.is_empty() {
             die_at!("quarantine.found");
         }
@@ -240,7 +242,7 @@ impl<S: Source> Reader<S> {
             .with_latest(newest)
             .with_through(through)
             .with_quarantined(quarantined);
-        Some(Page::new(events, place, None))
+        Some(Page::new(events, place, share))
     }
 
     /// Whether an event that the live cursor has brought is a window's.

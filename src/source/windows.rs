@@ -92,9 +92,11 @@ impl<S: Source> Reader<S> {
         let Reading { source, stream, .. } = &*self.reading;
         loop {
             die_at!("window.before");
+            source.ready(*stream).await;
             // Boxed: most readers wait for a window most of the time, and take next to no memory.
             match Box::pin(source.page(*stream, &at.window.cursor)).await {
                 Ok(read) if leads_nowhere(&read, &at.window) && at.nowhere < ASKED_AGAIN => {
+                    drop(read);
                     at.nowhere += 1;
                     sleep(PAUSE).await;
                 }
@@ -115,7 +117,7 @@ impl<S: Source> Reader<S> {
         let Reading { source, stream, clock, meter, .. } = &*self.reading;
         // It has been asked often enough: this is the end, whatever it says.
         let done = !read.has_more || leads_nowhere(&read, &at.window);
-        let Read { mut events, rejected, next, .. } = read;
+        let Read { mut events, rejected, next, share, .. } = read;
         let At { mut window, mut reached, mut rewinds, .. } = at;
         let counted = meter.stream(*stream);
         let now = clock.now();
@@ -146,7 +148,7 @@ impl<S: Source> Reader<S> {
         } else {
             self.at = Some(At { window, reached, rewinds, nowhere: 0 });
         }
-        Page::new(events, place, None)
+        Page::new(events, place, share)
     }
 
     /// Goes back to the beginning of the window.

@@ -13,7 +13,10 @@ use super::{
     time::instant,
     told::Told,
 };
-use crate::graph::{Records, Textual};
+use crate::{
+    allowance::Share,
+    graph::{Records, Textual},
+};
 
 self_cell!(
     /// The events of one page together with the text they borrow from.
@@ -111,6 +114,8 @@ pub struct Read {
     pub next: Cursor,
     /// Whether more may be waiting. It never promises an event.
     pub has_more: bool,
+    /// Its share of the tenant's bytes in flight, if it was taken before the page was read in.
+    pub share: Option<Share>,
 }
 
 /// An event that cannot be mapped.
@@ -173,7 +178,7 @@ pub fn read_page_of(stream: Stream, body: Vec<u8>, home: Option<Texts>) -> Resul
         Ok(events)
     })?;
     let Next { cursor, has_more } = place.expect("set whenever the events could be made");
-    Ok(Read { events, rejected, next: Cursor::Token(cursor), has_more })
+    Ok(Read { events, rejected, next: Cursor::Token(cursor), has_more, share: None })
 }
 
 /// What a page says beside its events.

@@ -151,10 +151,13 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
                 }
             }
         }
+        let room = memory.room();
+        let api =
+            api.of_account(account).with_texts(memory.texts()).within(memory.page_size(), room.pages.clone());
         let run = Run {
             tenant: name.clone(),
             epoch: claim.epoch,
-            source: Arc::new(api.of_account(account).with_texts(memory.texts())),
+            source: Arc::new(api),
             snapshots,
             sink: Arc::new(sink),
             store: store.clone(),
@@ -163,7 +166,7 @@ impl<O: Outside, T: Store + Clone> Life<'_, O, T> {
             pace: self.tenant.pace,
             mapping: self.tenant.mapping.clone(),
             limits: self.tenant.limits,
-            allowance: Some(memory.pages()),
+            room: Some(room),
             clock: clock.clone(),
             meter: self.meter.clone(),
             closing: closing.clone(),

@@ -7,7 +7,7 @@ use std::{
 
 use opgraph::{
     allowance::{Allowance, Pool},
-    pipeline::{self, Limits, Run},
+    pipeline::{self, Limits, Room, Run},
     sink::memory::MemorySink,
 };
 use opgraph_state::{MemoryStore, Store};
@@ -16,10 +16,10 @@ use tokio::{sync::Semaphore, task::JoinHandle, time::Instant};
 use super::flow::Standing;
 use crate::support::{self, Scripted, Trouble};
 
-/// Bytes that all tenants have between them: a page of 100 events is about 15 KB and weighs three times that.
-const SHARED: usize = 600 << 10;
+/// Bytes that all tenants have between them: a page of 100 events is about 20 KB and weighs four times that.
+const SHARED: usize = 750 << 10;
 /// What each has of its own.
-const OWN: usize = 100 << 10;
+const OWN: usize = 125 << 10;
 /// Events of each stream.
 const EVENTS: usize = 5_000;
 
@@ -37,7 +37,7 @@ async fn standing(tenants: usize, common: &Pool) -> Vec<(Arc<Scripted>, JoinHand
         let claim = support::claim(&store, &name).await;
         let limits = Limits { pages: 50, ..Limits::default() };
         let run = support::run(&name, claim, source.clone(), Arc::new(sink), store, limits);
-        let run = Run { allowance: Some(allowance(common)), ..run };
+        let run = Run { room: Some(Room { pages: allowance(common), ..Room::alone(0) }), ..run };
         all.push((source, tokio::spawn(async move { drop(pipeline::run(run).await) })));
     }
     all
@@ -49,7 +49,7 @@ async fn caught_up(common: &Pool) -> Duration {
     let (sink, store) = (Arc::new(MemorySink::default()), MemoryStore::default());
     let claim = support::claim(&store, "well").await;
     let run = support::run("well", claim, source, sink, store.clone(), Limits::default());
-    let run = Run { allowance: Some(allowance(common)), ..run };
+    let run = Run { room: Some(Room { pages: allowance(common), ..Room::alone(0) }), ..run };
     let begun = Instant::now();
     let drained = tokio::time::timeout(Duration::from_secs(24 * 3600), pipeline::run(run)).await;
     drained.expect("it is not stopped by the others").unwrap();
@@ -68,9 +68,9 @@ async fn tenants_whose_sinks_stand_still_stop_no_other_and_hold_no_more_than_the
     let read = || stuck.iter().map(|(source, _)| *source.answered.lock().unwrap()).sum::<usize>();
     let held = read();
     // Those that have their share, the one that each fetcher holds beyond it, the one that the sink does not take.
-    let (page, most) = (40 << 10, SHARED + 10 * OWN);
+    let (page, most) = (50 << 10, SHARED + 10 * OWN);
     assert!((10..=most / page + 10 * (3 + 1)).contains(&held), "{held} pages");
-    assert!(common.taken() > SHARED - (100 << 10), "nothing to speak of is left of what is common");
+    assert!(common.taken() > SHARED - (125 << 10), "nothing to speak of is left of what is common");
 
     let beside = caught_up(&common).await;
     assert!(beside < 3 * alone, "{beside:?} beside ten that stand still, {alone:?} alone");

@@ -202,7 +202,7 @@ pub(crate) fn run<S, K: Sink, T: Store>(
         pace: Pace::Once,
         mapping: Mapping { raw_data: true, account_name: None },
         limits: Limits { readers: 1, ..limits },
-        allowance: None,
+        room: None,
         clock: Clock::starting_at(START.plus(Duration::from_secs(90 * 24 * 3600))),
         meter: Arc::new(Meter::default()),
         closing: CancellationToken::new(),

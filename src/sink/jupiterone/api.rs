@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn a_job_with_few_counters_or_null_ones_can_be_read() {
         let check = |body: &str| {
-            let answer = Answer { status: 200, date: None, body: body.as_bytes().to_vec() };
+            let answer = Answer { status: 200, body: body.as_bytes().to_vec() };
             read("read", &answer).map(|job| (job.id.clone(), job.uploaded(), job.deleted()))
         };
         let one = Tally { entities: 1, relationships: 0 };

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use super::pack::{Kind, LARGEST_BODY, Origin, Packed, Packer, STRETCH};
+use super::{
+    pack::{Kind, LARGEST_BODY, Origin, Packed, Packer, STRETCH},
+    packing::Packing,
+};
 use crate::graph::Records;
 
 /// The bodies of one upload, as they are packed for plan `instance`.
@@ -15,7 +18,7 @@ pub struct Bodies {
 impl Bodies {
     /// Starts with none.
     pub fn new() -> Bodies {
-        let packer = |kind| Packer::new(kind, false, LARGEST_BODY);
+        let packer = |kind| Packer::new(kind, false, LARGEST_BODY, Packing::default());
         Bodies { entities: packer(Kind::Entities), relationships: packer(Kind::Relationships) }
     }
 

@@ -12,6 +12,7 @@ use super::{
     every_type,
     job::Job,
     pack::{Kind, LARGEST_BODY, Packer},
+    packing::Packing,
     report::Tally,
 };
 use crate::{clock::Clock, graph::EntityType, http::Client, sink::SinkError, telemetry::Meter};
@@ -37,7 +38,7 @@ pub async fn canary(client: Client, settings: Arc<JupiterOneSettings>) -> Result
     let start = || Job::start(Arc::clone(&api), Clock::system(), Arc::clone(&slots), &target);
 
     for name in ["a", "b"] {
-        let mut packer = Packer::new(Kind::Entities, api.settings.gzip, LARGEST_BODY);
+        let mut packer = Packer::new(Kind::Entities, api.settings.gzip, LARGEST_BODY, Packing::default());
         // Far below the limit, so it is neither refused nor does it fill a body.
         let _ = packer.push(&bird(name), "", "canary");
         let mut job = start().await?;

@@ -1,6 +1,9 @@
 //! Shared records: the newest version of each, beyond what the state has committed.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use opgraph_state::{Entry, Store};
 
@@ -18,7 +21,7 @@ pub(super) const DIRECTORY: Origin = "directory";
 pub(super) struct Directory {
     /// Bounded by the uploads between their merge and their commit: what the
     /// state knows is forgotten here at the next merge.
-    fresh: HashMap<String, Entry>,
+    fresh: HashMap<String, Arc<Entry>>,
     /// Whether the directory scopes hold all that the state knows (plan `scope`).
     pub(super) whole: bool,
     /// Jobs of this run may still be open in directory scopes (plan `scope`).
@@ -33,7 +36,7 @@ pub(super) struct Directory {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Newest {
     /// Its newest version, wherever that is from.
-    pub(super) entry: Entry,
+    pub(super) entry: Arc<Entry>,
     /// In what it differs from what was known.
     pub(super) change: Change,
 }
@@ -77,7 +80,8 @@ impl Directory {
     fn merge(&mut self, coverage: &Coverage, stored: impl Iterator<Item = Entry>) -> Vec<Newest> {
         // What is removed was neither sent nor stored: it is what the upload says.
         let stored = stored.filter(|entry| !coverage.removed().contains(&entry.key));
-        let stored: HashMap<String, Entry> = stored.map(|entry| (entry.key.clone(), entry)).collect();
+        let stored: HashMap<String, Arc<Entry>> =
+            stored.map(|entry| (entry.key.clone(), Arc::new(entry))).collect();
         self.fresh.retain(|key, _| !coverage.removed().contains(key));
         self.fresh.retain(|key, fresh| stored.get(key).is_none_or(|stored| fresh.supersedes(stored)));
 
@@ -102,7 +106,7 @@ impl Directory {
 
     /// What the state may not know yet.
     pub(super) fn fresh(&self) -> impl Iterator<Item = &Entry> {
-        self.fresh.values()
+        self.fresh.values().map(|entry| &**entry)
     }
 }
 
@@ -121,8 +125,6 @@ pub(super) fn head(entry: &Entry) -> Result<Written<'_>, SinkError> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use opgraph_state::{Advance, Cursor, SourceInfo, UnixMs, Version};
 
     use super::*;
@@ -146,7 +148,7 @@ mod tests {
     }
 
     fn entry(name: &str, at: i64) -> Entry {
-        coverage(name, at).shared().next().unwrap().clone()
+        Entry::clone(coverage(name, at).shared().next().unwrap())
     }
 
     #[test]
@@ -161,7 +163,7 @@ mod tests {
             }
             let stored = stored.map(|(name, at)| entry(name, at));
             let newest = directory.merge(&coverage(named.0, named.1), stored.into_iter());
-            assert_eq!(newest, [Newest { entry: entry(expect.0, expect.1), change }]);
+            assert_eq!(newest, [Newest { entry: Arc::new(entry(expect.0, expect.1)), change }]);
             assert_eq!(directory.fresh().count(), kept, "what the state knows is forgotten");
         };
         check(None, None, ("a", 1), ("a", 1), Change::Content, 1);
@@ -196,6 +198,6 @@ mod tests {
         let stub = again.shared().next().unwrap().clone();
         let newest = directory.merge(&again, [entry("newest", 9)].into_iter());
         assert_eq!(newest, [Newest { entry: stub.clone(), change: Change::Content }]);
-        assert_eq!(directory.fresh().collect::<Vec<_>>(), [&stub]);
+        assert_eq!(directory.fresh().collect::<Vec<_>>(), [&*stub]);
     }
 }

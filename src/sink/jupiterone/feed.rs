@@ -72,7 +72,7 @@ impl<S: Store> Feed<S> {
         ending: Ending,
     ) -> Feed<S> {
         let settings = &link.api.settings;
-        let packer = |kind| Packer::new(kind, settings.gzip, LARGEST_BODY).with_enough(settings.enough);
+        let packer = |kind| Packer::new(kind, settings.gzip, LARGEST_BODY, settings.packing.clone());
         Feed {
             link: Arc::clone(link),
             target,
@@ -229,8 +229,6 @@ impl<S: Store> Feed<S> {
             open.job.send(body).await?;
             drop(room);
         }
-        self.entities.spare(&mut open.job.emptied);
-        self.relationships.spare(&mut open.job.emptied);
         Ok(())
     }
 

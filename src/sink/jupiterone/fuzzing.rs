@@ -14,7 +14,7 @@ use crate::http::{Answer, Outcome};
 /// says `FINISHED` and that it deleted no more than it may; and notes on jobs,
 /// which mean the same once they are written again.
 pub fn job(data: &[u8]) {
-    match read("look at a job", &Answer { status: 200, date: None, body: data.to_vec() }) {
+    match read("look at a job", &Answer { status: 200, body: data.to_vec() }) {
         Ok(job) => {
             assert!(!job.id.is_empty(), "a job without an id");
             assert_eq!(State::from(job.state.name().to_owned()), job.state);

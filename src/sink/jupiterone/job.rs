@@ -56,13 +56,7 @@ pub(super) struct Job {
     doubtful: Vec<(Packed, Failure)>,
     doubting: Option<Doubting>,
     set_aside: Vec<Quarantined>,
-    /// The memory of bodies that were taken, for those to come.
-    pub(super) emptied: Vec<Vec<u8>>,
 }
-
-/// Bodies whose memory is kept, beside what those that are being packed have for
-/// the next: as many as are in flight by default, because several are taken at once.
-const EMPTIED: usize = 4;
 
 struct Landed {
     body: Packed,
@@ -99,7 +93,6 @@ impl Job {
             doubtful: Vec::new(),
             doubting: None,
             set_aside: Vec::new(),
-            emptied: Vec::new(),
         })
     }
 
@@ -168,8 +161,8 @@ impl Job {
         let Err(failure) = result else {
             self.taken = self.taken.plus(Tally::of(body.kind, body.records()));
             self.doubting = None;
-            if self.emptied.len() < EMPTIED {
-                self.emptied.extend(body.emptied());
+            if let Some(memory) = body.emptied() {
+                self.api.settings.packing.put(memory);
             }
             return Ok(());
         };

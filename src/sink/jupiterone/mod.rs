@@ -12,6 +12,8 @@ mod api;
 
 mod report;
 
+mod packing;
+
 mod pack;
 
 mod verdict;
@@ -62,6 +64,7 @@ use tokio::sync::{Mutex, Semaphore};
 use url::Url;
 
 pub use canary::canary;
+pub use packing::{EmptiedBodies, Packing};
 pub use probe::probe;
 
 use self::{
@@ -95,8 +98,8 @@ pub struct JupiterOneSettings {
     /// Request bodies in flight, over all jobs. Each takes up to 1 MB of memory,
     /// or what a larger record does.
     pub in_flight: usize,
-    /// Bytes on the wire after which a body is sent: 1,000,000 where there is memory for them.
-    pub enough: usize,
+    /// How large bodies become, and in whose memory.
+    pub packing: Packing,
     /// Bytes of bodies in flight.
     pub flying: Allowance,
     /// Bytes of bodies that wait for a job to be opened, while the last one is
@@ -127,7 +130,7 @@ impl JupiterOneSettings {
             gzip: true,
             job_events: true,
             in_flight: 4,
-            enough: pack::ENOUGH,
+            packing: Packing::default(),
             flying: Allowance::alone(4 << 20),
             waiting: Allowance::alone(2 << 20),
             limits: JupiterOneSettings::LIMITS,

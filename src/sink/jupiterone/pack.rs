@@ -2,7 +2,9 @@
 
 use opgraph_state::{Quarantined, UnixMs};
 
+use super::packing::Packing;
 use crate::{
+    allowance::Share,
     graph::{Lot, Stretch},
     http::{Body, BodyWriter},
 };
@@ -10,11 +12,6 @@ use crate::{
 /// The most bytes of JSON a body may have. JupiterOne refuses over 6 MB; its
 /// SDK stays at this number, and whether compression counts is not documented.
 pub(super) const LARGEST_BODY: usize = 5_000_000;
-
-/// Bytes on the wire after which a body is sent, where there is memory for such
-/// bodies. A compressed one of [`LARGEST_BODY`] has fewer; one that is sent as it
-/// is would take as much memory as it has text, several times over.
-pub(super) const ENOUGH: usize = 1_000_000;
 
 /// Text of a page's records that is packed at once: enough to be compressed where it lies.
 pub(super) const STRETCH: usize = 64 << 10;
@@ -195,7 +192,7 @@ impl Text<'_> {
 
 /// Packs records that are known to fit.
 fn pack<'a>(kind: Kind, gzip: bool, records: impl IntoIterator<Item = (&'a str, &'a str, Origin)>) -> Packed {
-    let mut packer = Packer::new(kind, gzip, usize::MAX);
+    let mut packer = Packer::new(kind, gzip, usize::MAX, Packing::default());
     for (json, labels, origin) in records {
         packer.append(json, labels, origin);
     }
@@ -208,9 +205,11 @@ pub(super) struct Packer {
     kind: Kind,
     gzip: bool,
     limit: usize,
-    enough: usize,
+    packing: Packing,
     text: BodyWriter,
     pieces: Pieces,
+    /// What the body has taken of the memory for those being packed, if it is no small one.
+    room: Option<Share>,
 }
 
 /// The record alone is larger than a body may be.
@@ -219,13 +218,9 @@ pub(super) struct TooLarge;
 
 impl Packer {
     /// Makes a packer for bodies of at most `limit` bytes of text, compressed or not.
-    pub(super) fn new(kind: Kind, gzip: bool, limit: usize) -> Packer {
-        Packer { kind, gzip, limit, enough: ENOUGH, text: BodyWriter::new(gzip), pieces: Pieces::default() }
-    }
-
-    /// Sends a body after so many bytes on the wire.
-    pub(super) fn with_enough(self, enough: usize) -> Packer {
-        Packer { enough, ..self }
+    pub(super) fn new(kind: Kind, gzip: bool, limit: usize, packing: Packing) -> Packer {
+        let text = BodyWriter::new(gzip);
+        Packer { kind, gzip, limit, packing, text, pieces: Pieces::default(), room: None }
     }
 
     /// Keeps no more memory than the body so far takes: who knows when there is more.
@@ -275,8 +270,13 @@ impl Packer {
     }
 
     /// Whether a body is sent before so many bytes more come into it.
-    fn is_enough(&self, more: usize) -> bool {
-        self.text.on_wire() + usize::from(!self.gzip) * more > self.enough
+    fn is_enough(&mut self, more: usize) -> bool {
+        let (on_wire, was_small) = (self.text.on_wire(), self.room.is_none());
+        let is_enough = self.packing.is_enough(on_wire + usize::from(!self.gzip) * more, &mut self.room);
+        if was_small && self.room.is_some() {
+            self.text.go_on_in(self.packing.take());
+        }
+        is_enough
     }
 
     /// The body so far, if there is anything in it.
@@ -287,15 +287,6 @@ impl Packer {
     /// Whether nothing is waiting.
     pub(super) fn is_empty(&self) -> bool {
         self.text.is_empty()
-    }
-
-    /// Takes memory for the body behind this one from `emptied`, unless there is some.
-    pub(super) fn spare(&mut self, emptied: &mut Vec<Vec<u8>>) {
-        if self.text.wants_memory()
-            && let Some(memory) = emptied.pop()
-        {
-            self.text.reuse(memory);
-        }
     }
 
     fn append(&mut self, json: &str, labels: &str, origin: Origin) {
@@ -327,9 +318,11 @@ impl Packer {
 
     fn close(&mut self) -> Packed {
         self.text.push(CLOSING);
+        let body = self.text.close();
+        self.room = None;
         Packed {
             kind: self.kind,
-            body: self.text.close(),
+            body,
             correlation: correlation(),
             pieces: std::mem::take(&mut self.pieces),
             gzip: self.gzip,

@@ -33,8 +33,9 @@ use crate::{Checkpoint, Claim, Commit, Cursor, Epoch, QuarantineId, StoreError, 
 pub(super) const GROUP: usize = 256;
 
 /// A group takes no more requests once it holds this many bytes: the memory a
-/// group needs stays bounded, whatever the commits hold.
-const GROUP_BYTES: usize = 8 << 20;
+/// group needs stays bounded, whatever the commits hold. It is many times that: sled
+/// keeps old pages and new ones, and what it writes, until the transaction is over.
+const GROUP_BYTES: usize = 2 << 20;
 
 /// Where an answer goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;

@@ -76,7 +76,7 @@ impl Place {
             pace,
             mapping,
             limits,
-            allowance: None,
+            room: None,
             clock,
             meter,
             closing,

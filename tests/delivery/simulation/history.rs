@@ -194,7 +194,7 @@ impl History {
             pace,
             mapping: Mapping { raw_data: true, account_name: None },
             limits: self.world.plan.limits,
-            allowance: None,
+            room: None,
             clock: self.world.clock(),
             meter: Arc::new(Meter::default()),
             closing,

@@ -4,7 +4,11 @@ use opgraph_state::Version;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::graph::{EntityType, Records, RelationshipType};
+use crate::{
+    allowance::Allowance,
+    graph::{EntityType, Records, RelationshipType},
+    sink::jupiterone::{EmptiedBodies, packing::ENOUGH},
+};
 
 const NOW: UnixMs = UnixMs(7);
 
@@ -22,7 +26,7 @@ fn record(key: &str, padding: usize) -> String {
 #[test]
 fn a_body_is_never_over_the_limit_and_loses_no_record() {
     for (limit, gzip) in [40, 64, 100, 1000].into_iter().flat_map(|limit| [(limit, false), (limit, true)]) {
-        let mut packer = Packer::new(Kind::Entities, gzip, limit);
+        let mut packer = Packer::new(Kind::Entities, gzip, limit, Packing::default());
         let mut bodies = Vec::new();
         let mut expect = Vec::new();
         for n in 0..60_usize {
@@ -54,7 +58,7 @@ fn stretches_of_a_page_fill_the_bodies_that_its_records_would() {
         (LARGEST_BODY, false, STRETCH),
     ] {
         for kind in [Kind::Entities, Kind::Relationships] {
-            let mut packers = [(); 2].map(|()| Packer::new(kind, gzip, limit));
+            let mut packers = [(); 2].map(|()| Packer::new(kind, gzip, limit, Packing::default()));
             let (mut together, mut alone, mut at_once) = (Vec::new(), Vec::new(), 0);
             for stretch in page.stretches(kind.lot(), most) {
                 let [packer, other] = &mut packers;
@@ -83,7 +87,7 @@ fn stretches_of_a_page_fill_the_bodies_that_its_records_would() {
 #[test]
 fn a_body_that_is_sent_as_it_is_ends_earlier_than_a_compressed_one() {
     for (gzip, most) in [(false, ENOUGH), (true, LARGEST_BODY)] {
-        let mut packer = Packer::new(Kind::Entities, gzip, LARGEST_BODY);
+        let mut packer = Packer::new(Kind::Entities, gzip, LARGEST_BODY, Packing::default());
         let mut bodies = Vec::new();
         for n in 0..30_000 {
             bodies.extend(packer.push(&record(&format!("k{n}"), 300), "", "s").unwrap());
@@ -100,7 +104,8 @@ fn a_body_that_is_sent_as_it_is_ends_earlier_than_a_compressed_one() {
 #[test]
 fn a_body_is_sent_earlier_where_there_is_little_memory_for_it() {
     let sent = |gzip, enough| {
-        let mut packer = Packer::new(Kind::Entities, gzip, LARGEST_BODY).with_enough(enough);
+        let packing = Packing::new(EmptiedBodies::default(), enough, Allowance::alone(enough));
+        let mut packer = Packer::new(Kind::Entities, gzip, LARGEST_BODY, packing);
         let records = (0..30_000).map(|n| record(&format!("k{n}"), 300));
         let mut bodies: Vec<Packed> =
             records.filter_map(|record| packer.push(&record, "", "s").unwrap()).collect();
@@ -117,21 +122,25 @@ fn a_body_is_sent_earlier_where_there_is_little_memory_for_it() {
 }
 
 #[test]
-fn the_next_body_takes_the_memory_of_one_that_was_taken() {
-    let mut packer = Packer::new(Kind::Entities, true, 1000);
-    packer.push(&record("a", 100), "", "s").unwrap();
-    let mut emptied: Vec<_> = packer.flush().and_then(Packed::emptied).into_iter().collect();
-    packer.spare(&mut emptied);
-    assert!(emptied.is_empty());
-    for key in ["b", "c"] {
-        packer.push(&record(key, 3), "", "s").unwrap();
-        assert_eq!(keys(&packer.flush().unwrap()), [key]);
+fn a_body_stays_small_while_others_have_the_memory_for_large_ones() {
+    let packing = Packing::new(EmptiedBodies::default(), ENOUGH, Allowance::alone(ENOUGH));
+    let mut packers = [(); 2].map(|()| Packer::new(Kind::Entities, false, LARGEST_BODY, packing.clone()));
+    let mut sizes = [Vec::new(), Vec::new()];
+    for n in 0..12_000 {
+        for (packer, sizes) in packers.iter_mut().zip(&mut sizes) {
+            let body = packer.push(&record(&format!("k{n}"), 300), "", "s").unwrap();
+            sizes.extend(body.map(|body| body.len()));
+        }
     }
+    let [large, small] = sizes;
+    assert!(large[0] > ENOUGH / 10 * 9 && small[0] < ENOUGH / 20, "{large:?}, {small:?}");
+    // A body that is closed leaves it to whoever needs it next.
+    assert!(small.iter().any(|size| *size > ENOUGH / 10 * 9), "{small:?}");
 }
 
 #[test]
 fn a_record_is_set_aside_under_the_name_of_where_it_came_from() {
-    let mut packer = Packer::new(Kind::Entities, true, LARGEST_BODY);
+    let mut packer = Packer::new(Kind::Entities, true, LARGEST_BODY, Packing::default());
     let origins = ["one", "one", "two", "one"];
     for (n, origin) in origins.into_iter().enumerate() {
         packer.push(&record(&format!("k{n}"), 1), "", origin).unwrap();
@@ -152,36 +161,45 @@ fn a_record_is_set_aside_under_the_name_of_where_it_came_from() {
 fn a_body_may_be_exactly_as_large_as_the_limit() {
     let text = record("k", 0);
     let exact = format!("{{\"relationships\":[{text},{text}]}}").len();
-    let mut packer = Packer::new(Kind::Relationships, true, exact);
+    let mut packer = Packer::new(Kind::Relationships, true, exact, Packing::default());
     assert!(packer.push(&text, "", "s").unwrap().is_none());
     assert!(packer.push(&text, "", "s").unwrap().is_none());
     assert_eq!(packer.flush().unwrap().body.text().len(), exact);
 
-    let mut packer = Packer::new(Kind::Relationships, true, exact - 1);
+    let mut packer = Packer::new(Kind::Relationships, true, exact - 1, Packing::default());
     assert!(packer.push(&text, "", "s").unwrap().is_none());
     assert!(packer.push(&text, "", "s").unwrap().is_some());
 
     let alone = format!("{{\"relationships\":[{text}]}}").len();
-    assert!(Packer::new(Kind::Relationships, true, alone).push(&text, "", "s").is_ok());
-    assert_eq!(Packer::new(Kind::Relationships, true, alone - 1).push(&text, "", "s").unwrap_err(), TooLarge);
+    assert!(Packer::new(Kind::Relationships, true, alone, Packing::default()).push(&text, "", "s").is_ok());
+    assert_eq!(
+        Packer::new(Kind::Relationships, true, alone - 1, Packing::default())
+            .push(&text, "", "s")
+            .unwrap_err(),
+        TooLarge
+    );
 }
 
 #[test]
 fn labels_become_members_of_the_record_and_count() {
     let text = record("k", 0);
-    let mut packer = Packer::new(Kind::Relationships, true, 1000);
+    let mut packer = Packer::new(Kind::Relationships, true, 1000, Packing::default());
     packer.push(&text, ",\"_a\":\"b\"", "s").unwrap();
     let body: Value = serde_json::from_slice(&packer.flush().unwrap().body.text()).unwrap();
     assert_eq!(body, json!({ "relationships": [{ "_key": "k", "x": "", "_a": "b" }] }));
     let limit = format!("{{\"relationships\":[{text}]}}").len();
-    assert!(Packer::new(Kind::Relationships, true, limit).push(&text, ",\"_a\":1", "s").is_err());
+    assert!(
+        Packer::new(Kind::Relationships, true, limit, Packing::default())
+            .push(&text, ",\"_a\":1", "s")
+            .is_err()
+    );
 }
 
 #[test]
 fn a_refused_body_is_halved_then_bared_then_set_aside() {
     let raw = r#"{"_key":"k2","x":",\\\"_rawData\":","_rawData":[{"name":"default","rawData":{"a":1}}]}"#;
     let raw = raw.replace("\\\\\\\"", "\\\"");
-    let mut packer = Packer::new(Kind::Entities, true, LARGEST_BODY);
+    let mut packer = Packer::new(Kind::Entities, true, LARGEST_BODY, Packing::default());
     for text in [&record("k0", 1), &record("k1", 1), &raw] {
         packer.push(text, "", "auditevents").unwrap();
     }
@@ -203,7 +221,7 @@ fn a_refused_body_is_halved_then_bared_then_set_aside() {
 
 #[test]
 fn labels_stay_on_what_is_halved_and_never_reach_the_quarantine() {
-    let mut packer = Packer::new(Kind::Relationships, true, LARGEST_BODY);
+    let mut packer = Packer::new(Kind::Relationships, true, LARGEST_BODY, Packing::default());
     for key in ["k0", "k1"] {
         packer.push(&record(key, 1), ",\"_a\":\"{b}\"", "s").unwrap();
     }

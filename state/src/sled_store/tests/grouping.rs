@@ -86,7 +86,7 @@ async fn a_commit_refused_halfway_leaves_nothing_of_itself_in_its_group() {
 /// The memory that a group takes is bounded, whatever its commits hold.
 #[tokio::test]
 async fn a_group_takes_no_more_commits_once_it_holds_eight_mebibytes() {
-    const HALF: usize = (4 << 20) + 1;
+    const HALF: usize = (1 << 20) + 1;
     let directory = |whole: &mut Commit| {
         let version = Version { rank: 2, at: UnixMs(1) };
         whole.directory = vec![Entry { key: "user".to_owned(), version, record: "r".repeat(HALF) }];

@@ -185,7 +185,7 @@ impl Bench {
             first: start,
             pace: Pace::Once,
             mapping: Mapping { raw_data: true, account_name: None },
-            allowance: None,
+            room: None,
             limits: pipeline::Limits::default(),
             clock,
             meter,
